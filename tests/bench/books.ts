@@ -1,4 +1,4 @@
-// The rows about large books: the doctor, the reads of administrators and users, and spends while jobs clear away a year.
+// The rows about large books: the doctor, reads by administrators and users, and spends while jobs clean up a year.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -22,11 +22,11 @@ const SIZE = process.env["FULL"] === "1" ? SIZES.full : SIZES.small;
 const CALLS = 40;
 const SPENDERS = 8;
 const SPENDS_BETWEEN = 1_000;
-/** Spends alone and beside a job take turns: what else slows the machine meets both. */
+/** Spends alone and spends beside a job alternate, so that whatever else slows the machine affects both. */
 const JOB_TURNS = 4;
 const DAY_MS = 86_400_000;
 
-/** scale.doctor, scale.jobs and scale.admin, over one set of books. */
+/** Measures scale.doctor, scale.jobs and scale.admin on one set of books. */
 export async function benchBooks(report: Report, seconds: number): Promise<void> {
   const place = await createPlace("mysql");
   if (place === null) return report.say("books: no MySQL or MariaDB answers here");
@@ -86,7 +86,7 @@ const asRow = ({ seconds }: DoctorRun, entries: number) => ({
   p99Ms: seconds * 1000,
 });
 
-/** `npm run doctor` as production runs it. Throws with what it printed when it is not content. */
+/** Runs `npm run doctor` as production does. Throws with its output if it finds anything wrong. */
 async function runDoctor(place: Place, command: readonly string[]): Promise<DoctorRun> {
   const startedAt = performance.now();
   const child = spawn(process.execPath, command, {
@@ -108,7 +108,7 @@ async function runDoctor(place: Place, command: readonly string[]): Promise<Doct
   };
 }
 
-/** Spends while one job after the other has its work before it, each against spends just before it, in turns. */
+/** Measures spends while each job has work to do, alternating with spends just before it. */
 async function benchJobs(report: Report, instance: Instance, seconds: number): Promise<void> {
   const { database } = instance.backend;
   const store = createRetentionStore(database);
@@ -151,7 +151,7 @@ async function benchJobs(report: Report, instance: Instance, seconds: number): P
   report.say(
     "books: finishing the roll-ups at their own pace; full-size books take ten minutes and more",
   );
-  // What was cut short is finished: the reads are those of books whose totals are kept.
+  // Finish the jobs that were cut short: the reads are about books whose totals are up to date.
   for (const [, work] of jobs.slice(0, 2)) await work(new AbortController().signal);
 }
 
@@ -177,7 +177,7 @@ function spendUntil(
 const FEW_OLD_VERSIONS = 1_000;
 const PURGE_LIMIT_MS = 300_000;
 
-/** Waits until the server has thrown away the old versions of the rows the jobs changed: that takes one of two cores. */
+/** Waits until the server has purged the old versions of rows that the jobs changed: that occupies one of two cores. */
 async function purged({ backend }: Instance): Promise<void> {
   const isOver = () =>
     backend.database.rawTransaction(async (session) => {
@@ -191,7 +191,7 @@ async function purged({ backend }: Instance): Promise<void> {
     if (performance.now() - startedAt > PURGE_LIMIT_MS) return;
 }
 
-/** One caller, one call after another: what an administrator and the users with the longest books wait. */
+/** Measures with a single sequential caller how long an administrator and the users with the longest books wait. */
 async function benchReads(report: Report, place: Place, instance: Instance): Promise<void> {
   const config = parseConfig(productionEnv(place));
   const app = createApp({ config, backend: instance.backend, logger });

@@ -1,4 +1,4 @@
-// The program as production runs it: compiled by the project's own settings, into a folder that is thrown away.
+// The program as production runs it: compiled with the project's own settings into a temporary folder.
 import { execFileSync } from "node:child_process";
 import { cpSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -11,17 +11,18 @@ export const TSC = join(ROOT, "node_modules/typescript/bin/tsc");
 /** A compiled program. */
 export interface Built {
   readonly folder: string;
-  /** The compiled file of a source, named from the root and without its extension. */
+  /** Returns the compiled file of a source, which is named relative to the root and without its extension. */
   file(source: string): string;
   drop(): void;
 }
 
-/** Where a run that builds once, before its first suite, has these sources compiled (tests/faults/build.ts). */
+/** Names the folder that a run has compiled these sources into once, before its first suite (tests/faults/build.ts). */
 export const BUILT_VARIABLE = "TEST_BUILT";
 
 /**
- * Compiles the server and the processes of benchmark and fault suites, of the sources under `root`; defaults to these,
- * which are not compiled again where the run has done so. tsx would wrap every closure and measure that, too.
+ * Compiles the server and the processes of the benchmark and fault suites from the sources under `root`. Defaults to
+ * this repository's, which are not compiled again if the run already has. tsx would wrap every closure and distort the
+ * results.
  */
 export function buildServer(root: string = ROOT): Built {
   const ofRun = process.env[BUILT_VARIABLE];

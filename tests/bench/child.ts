@@ -1,14 +1,14 @@
-// The processes a benchmark measures: started with an environment of their own, ended with the run.
+// The processes a benchmark measures: started with their own environment, stopped with the run.
 import { type ChildProcess, fork, spawn } from "node:child_process";
 import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
 import { freePort } from "../support/ports.ts";
 
 const READY_WITHIN_MS = 30_000;
-/** As `npm start` gives them to Node.js; what a row is compared with gets them too. */
+/** The Node.js flags of `npm start`; what a row is compared with gets them, too. */
 export const START_FLAGS = ["--max-semi-space-size=32", "--no-allocation-site-pretenuring"];
 
-/** Starts a compiled file of tests/bench. What it prints to stdout is dropped, as a log collector's cost is not ours. */
+/** Starts a compiled file of tests/bench. Its stdout is discarded, because a log collector's cost is not ours. */
 export function startChild(file: string, env: Readonly<Record<string, string>> = {}) {
   const child: ChildProcess = fork(file, [], {
     env: { PATH: process.env["PATH"] ?? "", ...env },
@@ -17,7 +17,7 @@ export function startChild(file: string, env: Readonly<Record<string, string>> =
   });
   const ended = once(child, "exit");
   return {
-    /** Sends `question` (null: just listens) and answers the next message. Rejects when the process ends instead. */
+    /** Sends `question` (null: only listens); resolves with the next message. Rejects if the process ends instead. */
     ask: async <Answer>(question: unknown) => {
       const answer = once(child, "message");
       if (question !== null) child.send(question as object);
@@ -29,14 +29,14 @@ export function startChild(file: string, env: Readonly<Record<string, string>> =
     },
     async stop() {
       if (child.exitCode !== null || child.signalCode !== null) return;
-      // Each of them ends by itself when its parent lets go.
+      // Each of them exits when its parent disconnects.
       child.disconnect();
       await ended;
     },
   };
 }
 
-/** Starts Node.js as a server with `env`, and asks for `path` every `everyMs` until the answer is 200. */
+/** Starts Node.js as a server with `env`, and polls `path` every `everyMs` until it answers 200. */
 export async function startServer(
   nodeArguments: readonly string[],
   env: Readonly<Record<string, string>>,
@@ -68,7 +68,7 @@ export async function startServer(
     async kill() {
       if (child.kill("SIGKILL")) await ended;
     },
-    /** SIGTERM, and waits for the end. Throws when it was not a clean one. */
+    /** Sends SIGTERM and waits for the end. Throws if it was not a clean one. */
     async stop() {
       if (child.exitCode !== null) return;
       child.kill("SIGTERM");

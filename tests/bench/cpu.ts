@@ -1,15 +1,15 @@
-// What processes cost, read from /proc: other systems than Linux cannot say, and a server on another machine neither.
+// The CPU and memory of processes, read from /proc: unavailable on systems other than Linux and for servers elsewhere.
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 
-/** The kernel shows times in these, whatever its own clock ticks at (proc(5)). */
+/** The unit of times in /proc, regardless of the kernel's own tick rate (proc(5)). */
 const TICKS_PER_SECOND = 100;
 const LISTENING = "0A";
 
 /** Processes whose CPU is counted together. */
 export interface Metered {
-  /** How the process calls itself, for the reader of a row. */
+  /** The process's own name, for the reader of a row. */
   readonly name: string;
-  /** Microseconds of CPU so far, user and system, of the process and of those it has started. Null where nobody can say. */
+  /** Microseconds of CPU so far, user and system, of the process and its descendants. Null if unknown. */
   cpuMicroseconds(): number | null;
 }
 
@@ -24,7 +24,7 @@ export function meterProcess(pid: number): Metered {
   };
 }
 
-/** The process on this machine that listens at the address of `url`; null when there is none or we may not see it. */
+/** Returns the process on this machine that listens at the address of `url`; null if there is none or it is hidden. */
 export function meterListener(url: string): Metered | null {
   const { hostname, port, protocol } = new URL(url);
   if (!["127.0.0.1", "localhost", "[::1]"].includes(hostname)) return null;
@@ -40,14 +40,14 @@ function readText(file: string): string | null {
   }
 }
 
-/** Memory of a process in KiB: what it has now, or the most it has had so far. Null where nobody can say. */
+/** Returns the memory of a process in KiB, current (VmRSS) or at its peak (VmHWM). Null if unknown. */
 export function memoryOf(pid: number | undefined, what: "VmRSS" | "VmHWM"): number | null {
   const status = readText(`/proc/${pid}/status`) ?? "";
   const kib = new RegExp(`^${what}:\\s+(\\d+) kB$`, "m").exec(status)?.[1];
   return kib === undefined ? null : Number(kib);
 }
 
-/** The fields of /proc/PID/stat after the name, which may hold spaces: state, parent … */
+/** Returns the fields of /proc/PID/stat after the name (which may contain spaces): state, parent … */
 function statOf(pid: number): string[] | null {
   const text = readText(`/proc/${pid}/stat`);
   return text === null ? null : text.slice(text.lastIndexOf(")") + 2).split(" ");

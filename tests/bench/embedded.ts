@@ -1,4 +1,4 @@
-// The row of the embedded database: our lane against one Prisma transaction per spend, both with synchronous=FULL.
+// The row of the embedded database: our writer against one Prisma transaction per spend, both with synchronous=FULL.
 import { closedLoop, inTurns } from "./load.ts";
 import type { Report } from "./report.ts";
 import { spendByRows } from "./seed-baseline.ts";
@@ -6,7 +6,7 @@ import { createPlace, createUsers, IN_FLIGHT, openInstance, spendOf } from "./wo
 
 const USERS = 1_000;
 
-/** embedded.spend against baseline.embedded. */
+/** Measures embedded.spend against baseline.embedded. */
 export async function benchEmbedded(report: Report, seconds: number): Promise<void> {
   const place = await createPlace("sqlite");
   if (place === null) return;

@@ -1,5 +1,5 @@
-// The callers of the HTTP rows, in a process of their own: raw keep-alive connections, because a client library costs more
-// than the server it calls. What they cost themselves is in their answer.
+// The callers of the HTTP rows, in a separate process: raw keep-alive connections, because a client library costs more
+// than the server it calls. The answer includes their own CPU cost.
 import { randomUUID } from "node:crypto";
 import { connect, type Socket } from "node:net";
 import { closedLoop, type Measured } from "./load.ts";
@@ -8,30 +8,30 @@ import { closedLoop, type Measured } from "./load.ts";
 export interface LoadRequest {
   readonly method: "GET" | "POST";
   readonly path: string;
-  /** Sent as JSON; `KEY` in it becomes a new UUID at each call. */
+  /** Sent as JSON; each call replaces `KEY` in it with a new UUID. */
   readonly body?: string;
 }
 
-/** What to call, for how long. */
+/** What to call, and for how long. */
 export interface LoadOrder {
   readonly port: number;
   readonly request: LoadRequest;
-  /** Each call is by one of them, by chance. */
+  /** Each call uses one of them, chosen at random. */
   readonly tokens: readonly string[];
-  /** Then the run that was started is read to its end, on the same connection. */
+  /** Whether the run that was started is then read to its end, on the same connection. */
   readonly readsRun?: boolean;
   readonly inFlight: number;
   readonly seconds: number;
 }
 
-/** What came of it. `refused` counts the answers that were not as they should be. */
+/** The result. `refused` counts answers that were not as expected. */
 export interface LoadAnswer extends Measured {
   readonly refused: number;
   readonly firstRefusal: string;
   readonly cpuMicroseconds: number;
 }
 
-/** A connection; one request at a time on it. Resolves with the whole answer. */
+/** A connection that carries one request at a time. `ask` resolves with the whole answer. */
 interface Connection {
   ask(text: string): Promise<string>;
   readonly socket: Socket;
@@ -78,7 +78,7 @@ function isWhole(answer: string): boolean {
   return answer.length >= headEnd + 4 + Number(length);
 }
 
-/** Headers up to those of one caller. `accept` and the rest are what a browser sends; a server has to read them. */
+/** The request's start and the headers that all callers share, with those a browser sends and a server has to parse. */
 function startOf({ method, path, body }: LoadRequest, port: number, accept = "*/*"): string {
   const length = Buffer.byteLength((body ?? "").replace("KEY", randomUUID()));
   const about =
@@ -88,7 +88,7 @@ function startOf({ method, path, body }: LoadRequest, port: number, accept = "*/
 
 const isOk = (answer: string) => answer.startsWith("HTTP/1.1 200 ");
 
-/** Reads the run that `started` tells of; answers what is wrong with it, or null. */
+/** Reads the run named in the answer `started`; resolves with the bad answer, or null if it completed. */
 async function readRun(connection: Connection, token: string, port: number, started: string) {
   const runId = /"runId":"([^"]+)"/.exec(started)?.[1] ?? "";
   const input = encodeURIComponent(JSON.stringify({ runId }));

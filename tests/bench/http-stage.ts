@@ -1,4 +1,4 @@
-// Where the HTTP rows are measured: the compiled program, what it is compared with, its callers, each a process of its own.
+// Where the HTTP rows are measured: the compiled program, what it is compared with, and its callers, each a process.
 import { buildServer } from "./built.ts";
 import { START_FLAGS, startChild, startServer } from "./child.ts";
 import { type Metered, meterListener, meterProcess } from "./cpu.ts";
@@ -24,10 +24,10 @@ export interface Target {
   readonly process: Metered;
 }
 
-/** Everything a measurement over HTTP needs. */
+/** Everything an HTTP measurement needs. */
 export type HttpStage = NonNullable<Awaited<ReturnType<typeof openHttpStage>>>;
 
-/** Compiles the program and opens a stage; null where there is no database. */
+/** Compiles the program and opens a stage; resolves with null if no database is available. */
 export async function openHttpStage() {
   const place = (await createPlace("mysql")) ?? (await createPlace("sqlite"));
   if (place === null) return null;
@@ -49,15 +49,15 @@ export async function openHttpStage() {
     const callers = start("http-load");
     const usesMysql = !place.databaseUrl.startsWith("file:");
     return {
-      /** Asks in the name of `tokens`; takes a LoadOrder. */
+      /** Takes a LoadOrder and calls with its `tokens`. */
       callers,
-      /** Spends in the name of `tokens`. Throws where one is refused. */
+      /** Makes spends with `tokens`. Throws if one is refused. */
       async spends(load: Omit<LoadOrder, "request">) {
         const answer = await callers.ask<LoadAnswer>({ ...load, request: SPEND });
         if (answer.refused > 0) throw new Error(`Refused: ${answer.firstRefusal}`);
         return answer;
       },
-      /** Null where they are not on this machine; the database is also null where it is part of the server. */
+      /** Null if it is not on this machine; the database is also null if it is part of the server. */
       database: usesMysql ? meterListener(place.databaseUrl) : null,
       redis: redis === null ? null : meterListener(redis.url),
       usesMysql,
@@ -69,14 +69,14 @@ export async function openHttpStage() {
         closers.push(server.stop);
         return { ...server, process: meterProcess(server.pid) };
       },
-      /** A compiled file of tests/bench that listens. */
+      /** Starts a compiled file of tests/bench that listens. */
       async startStack(name: string, more?: Readonly<Record<string, string>>): Promise<Target> {
         const { port, pid } = await start(name, more).ask<PortAnswer>(null);
         return { port, process: meterProcess(pid) };
       },
-      /** Access tokens of so many new users. */
+      /** Returns the access tokens of that many new users. */
       signIn: (count: number) => signedInUsers(place, env["JWT_SECRET"] ?? "", count),
-      /** All users' credits together. */
+      /** Returns the sum of all users' credits. */
       credits: () => creditsLeft(place),
       close,
     };

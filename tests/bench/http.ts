@@ -1,4 +1,4 @@
-// The rows over HTTP: the real program in a process of its own, against an empty procedure on the official stack.
+// The rows over HTTP: the real program in its own process, against an empty procedure on the official stack.
 import type { Metered } from "./cpu.ts";
 import type { LoadAnswer, LoadOrder, LoadRequest } from "./http-load.process.ts";
 import { type HttpStage, openHttpStage, post, SPEND, type Target } from "./http-stage.ts";
@@ -8,13 +8,13 @@ import { IN_FLIGHT } from "./world.ts";
 
 const USERS = 1_000;
 const ROUNDS = 3;
-/** Until V8 has compiled what is hot: a server runs for days. */
+/** Until V8 has compiled the hot code: a real server runs for days. */
 const WARM_UP_SECONDS = 4;
-/** At the start of a turn every cache is cold at once, after the others' turns; in a day's traffic that never happens. */
+/** At the start of a turn every cache is cold simultaneously, because of the others' turns; real traffic never is. */
 const RAMP_UP_SECONDS = 0.5;
-/** Each run is two requests and a stream of hundreds of events; more of them only wait. */
+/** Each run is two requests and a stream of hundreds of events; more of them would only queue. */
 const RUNS_IN_FLIGHT = 16;
-/** A row with more refusals than this says nothing about speed. */
+/** A row with a larger share of refusals says nothing about speed. */
 const TOLERATED_REFUSALS = 0.01;
 
 const BALANCE: LoadRequest = { method: "GET", path: "/api/trpc/credit.balance" };
@@ -32,12 +32,12 @@ interface HttpRow {
   readonly tokens: readonly string[];
   readonly readsRun?: boolean;
   readonly inFlight: number;
-  /** Credits that one call costs. */
+  /** The credits that one call costs. */
   readonly credits: number;
   readonly note: string;
 }
 
-/** http.noop, http.balance, http.spend, http.run and physical.*: 64 keep-alive callers, 1,000 users with tokens of their own. */
+/** Measures http.noop, http.balance, http.spend, http.run and physical.*: 64 keep-alive callers, 1,000 users. */
 export async function benchHttp(report: Report, seconds: number): Promise<void> {
   const stage = await openHttpStage();
   if (stage === null) return report.say("http: no database");
@@ -60,7 +60,7 @@ export async function benchHttp(report: Report, seconds: number): Promise<void> 
   }
 }
 
-/** A benchmark that is fast because it loses money measures nothing. A refused run may have been charged its share. */
+/** Checks the credits: a benchmark that is fast because it loses money is useless. Refused runs may have cost some. */
 function checkCredits(results: readonly Result[], taken: number): void {
   const sum = (of: (result: Result) => number) =>
     results.reduce((total, result) => total + of(result) * result.row.credits, 0);
@@ -70,7 +70,7 @@ function checkCredits(results: readonly Result[], taken: number): void {
     throw new Error(`${due} credits were due, ${taken} were taken.`);
 }
 
-/** Says whose CPU is counted, and whose cannot be. */
+/** Describes whose CPU is counted, and whose cannot be. */
 function costsFrom({ database, redis, usesMysql, usesRedis }: HttpStage): string {
   const absent = "not on this machine, or not ours to see";
   const databaseName = usesMysql ? (database?.name ?? absent) : "part of the server";
@@ -79,7 +79,7 @@ function costsFrom({ database, redis, usesMysql, usesRedis }: HttpStage): string
 }
 
 async function openRows(stage: HttpStage): Promise<HttpRow[]> {
-  // Whoever has just spent is answered from the database: readers, spenders and the rest are not the same people.
+  // After a spend, a user's balance is read from the database, so readers, spenders and the others are different users.
   const readers = await stage.signIn(USERS);
   const spenders = await stage.signIn(USERS);
   const askers = await stage.signIn(USERS);
@@ -113,19 +113,19 @@ async function openRows(stage: HttpStage): Promise<HttpRow[]> {
   ];
 }
 
-/** What has been measured of a row. */
+/** The measurements of a row. */
 interface Result {
   readonly row: HttpRow;
   readonly runs: Measured[];
   calls: number;
-  /** Calls of the warm-up, too. */
+  /** Calls including those of the warm-up. */
   answered: number;
   refused: number;
   firstRefusal: string;
   cpu: CpuMicros;
 }
 
-/** In turns, so that what else the machine does meets all; the first round only warms up. */
+/** Measures the rows in turns, so that other load on the machine affects them all; the first round is a warm-up. */
 async function measureInTurns(
   stage: HttpStage,
   rows: readonly HttpRow[],

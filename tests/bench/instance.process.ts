@@ -1,4 +1,4 @@
-// One instance in a process of its own: told a task, it opens and says "ready"; told to go, it answers what it measured.
+// One instance in its own process: given a task it opens and says "ready"; started, it answers with its measurements.
 import { once } from "node:events";
 import { closedLoop } from "./load.ts";
 import { openInstance, type Place, spendOf } from "./world.ts";

@@ -1,4 +1,4 @@
-// The rows of the ledger's speed against the seed's algorithm, on the same database in the same run.
+// The rows of the ledger's speed against the seed's algorithm, on the same database and in the same run.
 import { closedLoop, inTurns } from "./load.ts";
 import type { Report } from "./report.ts";
 import { createSeedBaseline } from "./seed-baseline.ts";
@@ -13,14 +13,14 @@ import {
 
 const USERS = 1_000;
 
-/** ledger.uniform, ledger.hot and one spend alone, each against baseline.seed. */
+/** Measures ledger.uniform, ledger.hot and a single caller, each against baseline.seed. */
 export async function benchLedger(report: Report, seconds: number): Promise<void> {
   const place = await createPlace("mysql");
   if (place === null) return report.say("ledger: no MySQL or MariaDB answers here");
   const instance = await openInstance(place);
   const seed = createSeedBaseline(place);
   try {
-    // The baseline's users are others: it knows no lots, so it would leave them wrong.
+    // The baseline has separate users: it does not know lots, so it would leave them inconsistent.
     const ours = await createUsers(instance, USERS + 1);
     const theirs = await createUsers(instance, USERS + 1);
     const any = (ids: readonly string[]) => ids[1 + Math.floor(Math.random() * USERS)] ?? "";
@@ -55,7 +55,7 @@ export async function benchLedger(report: Report, seconds: number): Promise<void
   }
 }
 
-/** How much there is to search, and how much of it fits into the server's memory. */
+/** Describes how much there is to search, and how much of it fits into the server's memory. */
 async function describeStore({ backend }: Instance): Promise<string> {
   const { models } = backend.database;
   const [pool] = await models.$queryRawUnsafe<{ bytes: bigint | number }[]>(

@@ -1,6 +1,6 @@
-// Measuring: a closed loop of so many callers, every latency kept, and what they come to.
+// Measuring: a closed loop of concurrent callers, every latency recorded, and their summary.
 
-/** What a run came to. */
+/** The summary of a run. */
 export interface Measured {
   readonly operations: number;
   readonly opsPerSecond: number;
@@ -8,15 +8,15 @@ export interface Measured {
   readonly p99Ms: number;
 }
 
-/** Callers, each starting its next call when the last one is answered. */
+/** Concurrent callers, each starting its next call when the previous one is answered. */
 interface Loop {
   readonly inFlight: number;
-  /** Asked before each call. */
+  /** Checked before each call. */
   readonly goesOn: () => boolean;
   readonly work: (caller: number, index: number) => Promise<unknown>;
 }
 
-/** Tells `record` how many milliseconds each call took; answers the seconds of them all. */
+/** Passes the duration of each call in milliseconds to `record`; resolves with the total time in seconds. */
 export async function recordLoop(loop: Loop, record: (ms: number) => void): Promise<number> {
   const startedAt = performance.now();
   let index = 0;
@@ -38,7 +38,7 @@ export interface Latencies {
   readonly seconds: number;
 }
 
-/** Runs a loop and keeps every latency. */
+/** Runs a loop and records every latency. */
 export async function latenciesOf(loop: Loop): Promise<Latencies> {
   const latencies: number[] = [];
   const seconds = await recordLoop(loop, (ms) => latencies.push(ms));
@@ -54,13 +54,13 @@ export async function closedLoop({
   return summarise(taken.latencies, taken.seconds);
 }
 
-/** Says yes for so long. */
+/** Returns a function that returns true for that long. */
 export function forSeconds(seconds: number): () => boolean {
   const endsAt = performance.now() + seconds * 1000;
   return () => performance.now() < endsAt;
 }
 
-/** Latencies in milliseconds, taken in `seconds`: without them the rate means nothing. */
+/** Summarises latencies in milliseconds. `seconds` is the time they took; without it the rate is meaningless. */
 export function summarise(latencies: readonly number[], seconds = 1): Measured {
   const sorted = [...latencies].sort((a, b) => a - b);
   const at = (share: number) =>
@@ -75,7 +75,7 @@ export function summarise(latencies: readonly number[], seconds = 1): Measured {
 
 const TURNS = 3;
 
-/** Measures two things in turns, so that what else the machine does meets both; answers the middle run of each. */
+/** Measures two things alternately, so that other load affects both; resolves with the median run of each. */
 export async function inTurns(one: () => Promise<Measured>, other: () => Promise<Measured>) {
   const runs: Measured[] = [];
   const others: Measured[] = [];
@@ -86,7 +86,7 @@ export async function inTurns(one: () => Promise<Measured>, other: () => Promise
   return [middle(runs), middle(others)] as const;
 }
 
-/** The middle one of several runs, by speed: one run on a busy machine is no measurement. */
+/** Returns the median of several runs, by speed: one run on a busy machine is no measurement. */
 export function middle(runs: readonly Measured[]): Measured {
   const sorted = [...runs].sort((a, b) => a.opsPerSecond - b.opsPerSecond);
   const found = sorted[Math.floor((sorted.length - 1) / 2)];

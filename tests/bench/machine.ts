@@ -1,4 +1,4 @@
-// The machine a run was measured on, in a line: figures of another one say little.
+// Describes the machine of a run in one line: figures of different machines are hard to compare.
 import {
   availableParallelism,
   cpus,
@@ -11,7 +11,7 @@ import {
 const GIB = 1024 ** 3;
 const BUSY_LOAD = 0.7;
 
-/** Cores, memory, system and Node.js, and the servers of the run. */
+/** Cores, memory, system, Node.js, and the servers of the run. */
 export function describeMachine(servers: readonly string[]): string {
   const model = cpus()[0]?.model.trim() ?? "unknown CPU";
   const memory = `${Math.round(totalmem() / GIB)} GB`;
@@ -19,7 +19,7 @@ export function describeMachine(servers: readonly string[]): string {
   return `${availableParallelism()} x ${model}, ${memory}, ${systemName()} ${release()}, ${software}`;
 }
 
-/** A warning where something else is using the machine; null where it is quiet. */
+/** Returns a warning if something else is using the machine; null if it is quiet. */
 export function busyWarning(): string | null {
   const [load = 0] = loadavg();
   if (load < BUSY_LOAD) return null;

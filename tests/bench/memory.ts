@@ -1,4 +1,4 @@
-// The row about the writer's memory: what is still held after many operations, against what was after a tenth.
+// The row about the writer's memory: what it still holds after many operations, compared with after a tenth of them.
 import { createHistogram } from "node:perf_hooks";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
@@ -14,14 +14,14 @@ const MIB = 1024 * 1024;
 setFlagsFromString("--expose-gc");
 const collectGarbage = runInNewContext("gc") as () => void;
 
-/** ledger.memory: the ratio of what is held at the end and after the first tenth. */
+/** Measures ledger.memory: the ratio of the memory held at the end to that after the first tenth. */
 export async function benchMemory(report: Report): Promise<void> {
   const place = (await createPlace("mysql")) ?? (await createPlace("sqlite"));
   if (place === null) return;
   const instance = await openInstance(place);
   try {
     const users = await createUsers(instance, USERS);
-    // A histogram, not a list: the measurement must not grow itself.
+    // A histogram rather than a list, so that the measurement itself does not grow.
     const nanoseconds = createHistogram();
     const held: number[] = [];
     const startedAt = performance.now();

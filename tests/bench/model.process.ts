@@ -1,4 +1,4 @@
-// The sandbox's stand-in model in a process of its own, as fast as the wire carries it: its cost is not the server's.
+// The sandbox's model in its own process, as fast as the wire permits, so that its cost is not counted as the server's.
 import { startModelSandbox } from "../../server/sandbox/src/model/server.ts";
 import { serve } from "./serve.ts";
 

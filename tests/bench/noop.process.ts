@@ -1,5 +1,5 @@
-// The baseline of the HTTP rows: an empty procedure on tRPC's own Express adapter, behind what a production server has in
-// front of it in the usual form: helmet, cors, a log line, a token check, a limit counted in Redis.
+// The baseline of the HTTP rows: an empty procedure on tRPC's own Express adapter, behind what a production server
+// usually has in front of it: helmet, cors, a log line, a token check, and a rate limit counted in Redis.
 import { createServer } from "node:http";
 import { initTRPC, TRPCError } from "@trpc/server";
 import { createExpressMiddleware } from "@trpc/server/adapters/express";

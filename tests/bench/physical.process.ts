@@ -1,4 +1,4 @@
-// The least a call can cost on this machine, for reference: bare node:http, bare Express, tRPC's own adapter and nothing else.
+// The least a call can cost on this machine, for reference: bare node:http, bare Express, and tRPC's own adapter alone.
 import { createServer } from "node:http";
 import { initTRPC } from "@trpc/server";
 import { createExpressMiddleware } from "@trpc/server/adapters/express";

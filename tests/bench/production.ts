@@ -1,14 +1,14 @@
-// What a production server is given in a benchmark: an environment, people who are signed in, a part of Redis to itself.
+// What a production server needs in a benchmark: an environment, signed-in users, and its own database within Redis.
 import { randomBytes, randomUUID } from "node:crypto";
 import { Redis } from "ioredis";
 import { createAccessTokens } from "../../server/auth/session/access-token.ts";
 import { createUsers, openInstance, type Place } from "./world.ts";
 
 const TOKEN_SECONDS = 3_600;
-/** Redis has so many numbered databases unless it is told otherwise; 0 is everybody's. */
+/** The number of numbered databases in a Redis with default settings; 0 is the one everything uses. */
 const REDIS_DATABASES = 16;
 
-/** An environment a production server starts with; no vendor is ever called. */
+/** Returns an environment with which a production server starts; no vendor is ever called. */
 export function productionEnv(
   place: Pick<Place, "databaseUrl" | "redisUrl">,
 ): Record<string, string> {
@@ -30,7 +30,7 @@ export function productionEnv(
   };
 }
 
-/** Access tokens of so many users, each with a session, as if they had signed in. */
+/** Returns access tokens of that many users, each with a session as if signed in. */
 export async function signedInUsers(
   place: Place,
   secret: string,
@@ -63,7 +63,7 @@ export async function signedInUsers(
   }
 }
 
-/** All users' credits together. */
+/** Returns the sum of all users' credits. */
 export async function creditsLeft(place: Place): Promise<number> {
   const instance = await openInstance(place);
   try {
@@ -76,7 +76,7 @@ export async function creditsLeft(place: Place): Promise<number> {
   }
 }
 
-/** A numbered database of this Redis that nobody uses: the program's own keys have one prefix everywhere. */
+/** Finds an empty numbered database in this Redis, because the program's own keys have the same prefix everywhere. */
 export async function ownRedis(redisUrl: string) {
   const client = new Redis(redisUrl);
   for (let number = REDIS_DATABASES - 1; number > 0; number -= 1) {

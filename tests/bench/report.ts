@@ -2,16 +2,16 @@
 import { readFile } from "node:fs/promises";
 import type { Measured } from "./load.ts";
 
-/** Microseconds of CPU for each call, user and system; null where it cannot be known. */
+/** Microseconds of CPU per call, user and system; null if unknown. */
 export interface CpuMicros {
   readonly server: number | null;
   readonly database: number | null;
   readonly redis: number | null;
-  /** What asking costs, on the same cores. */
+  /** The cost of the callers, on the same cores. */
   readonly callers: number | null;
 }
 
-/** A row. `ratio` is against the row's baseline in the same run; null for the baselines themselves. */
+/** A row. `ratio` is relative to the row's baseline in the same run; null for the baselines themselves. */
 export interface Row {
   readonly name: string;
   readonly opsPerSecond: number;
@@ -27,7 +27,7 @@ export interface Run {
   /** The database of its rows. */
   readonly engine: string;
   readonly machine: string;
-  /** True when something else was using the machine. */
+  /** Whether something else was using the machine. */
   readonly busy: boolean;
   /** ISO 8601. */
   readonly date: string;
@@ -41,13 +41,13 @@ const cell = (value: number | null | undefined, digits: number) =>
   (value === null || value === undefined ? "" : value.toFixed(digits)).padStart(10);
 const heading = (...names: string[]) => names.map((name) => name.padStart(10)).join("");
 
-/** A report that prints as it grows. */
+/** Creates a report that prints each row as it is added. */
 export function createReport() {
   const rows: Row[] = [];
   console.log(`${"".padEnd(26)}${heading("ops/s", "p50 ms", "p99 ms", "ratio")}`);
   return {
     rows,
-    /** `note` says what the ratio means. */
+    /** Adds a row. `note` explains the ratio. */
     add(
       name: string,
       { opsPerSecond, p50Ms, p99Ms }: Omit<Measured, "operations">,
@@ -60,7 +60,7 @@ export function createReport() {
       console.log(`${name.padEnd(26)}${figures}  ${note}`);
       if (cpuMicros !== undefined) console.log(`${"".padEnd(28)}${cpuLine(cpuMicros)}`);
     },
-    /** A line that is no row. */
+    /** Prints a line that is not a row. */
     say: (text: string) => console.log(text),
   };
 }
@@ -72,7 +72,7 @@ function cpuLine(cpu: CpuMicros): string {
   return `CPU a call, us: ${parts.join(", ")}`;
 }
 
-/** Reads what `--json` or bench:write wrote: of several runs that on `engine`. Throws a sentence when there is none. */
+/** Reads a file written by `--json` or bench:write; of several runs, the one on `engine`. Throws if there is none. */
 export async function readRun(file: string, engine?: string): Promise<Run> {
   const written = JSON.parse(await readFile(file, "utf8")) as Partial<Run> & { runs?: Run[] };
   const runs = written.runs ?? [written];
@@ -82,7 +82,7 @@ export async function readRun(file: string, engine?: string): Promise<Run> {
   return { ...unknown, ...run, rows: run.rows };
 }
 
-/** Prints two runs side by side: those rows that both have. */
+/** Prints two runs side by side: the rows that both have. */
 export function printComparison(then: Run, now: Run): void {
   console.log(`\nthen: ${then.date}, ${then.machine}\nnow:  ${now.date}, ${now.machine}`);
   const columns = heading("ratio then", "now", "ops/s then", "now", "p99 then", "now", "CPU then");

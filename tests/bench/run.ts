@@ -1,4 +1,4 @@
-// `npm run bench`: the groups of rows, each a ratio against its baseline measured in the same run.
+// `npm run bench`: the groups of rows. Each ratio is relative to a baseline measured in the same run.
 import { writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { coverageOf } from "../support/coverage.ts";

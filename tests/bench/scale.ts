@@ -21,14 +21,14 @@ const MANY_ROWS = process.env["FULL"] === "1" ? 10_000_000 : 1_000_000;
 const FEW_DIRTY_PAGES = 500;
 const MAX_WRITE_BACK_SECONDS = 60;
 
-/** scale.rows, scale.instances and scale.workers. */
+/** Measures scale.rows, scale.instances and scale.workers. */
 export async function benchScale(report: Report, seconds: number): Promise<void> {
   await rows(report, seconds);
   await instances(report, seconds);
   await benchWorkers(report, seconds);
 }
 
-/** Gives every user so many entries, as the ledger would have written them; the signup entry becomes the last one. */
+/** Gives every user an equal share of `total` entries, as the ledger would write them, starting with the sign-up. */
 async function fill({ backend }: Instance, total: number): Promise<void> {
   const perUser = Math.floor(total / USERS);
   const { models } = backend.database;
@@ -55,7 +55,7 @@ async function fill({ backend }: Instance, total: number): Promise<void> {
   await writtenBack(models);
 }
 
-/** Waits until the server has written the filled pages to disk: the steady state is what is compared. */
+/** Waits until the server has flushed the filled pages to disk, because steady states are compared. */
 async function writtenBack(models: Instance["backend"]["database"]["models"]): Promise<void> {
   for (let waited = 0; waited < MAX_WRITE_BACK_SECONDS; waited += 1) {
     const [dirty] = await models.$queryRawUnsafe<{ Value: string }[]>(
@@ -90,7 +90,7 @@ async function rows(report: Report, seconds: number): Promise<void> {
   }
 }
 
-/** An instance whose users have `total` entries between them. Null where no MySQL or MariaDB answers. */
+/** Opens an instance whose users have `total` entries between them. Null if no MySQL or MariaDB is available. */
 async function openFilled(total: number) {
   const place = await createPlace("mysql");
   if (place === null) return null;
@@ -142,7 +142,7 @@ async function instances(report: Report, seconds: number): Promise<void> {
   }
 }
 
-/** Runs the tasks in processes of their own, at the same time; speeds add up, the slower latencies count. */
+/** Runs the tasks in separate processes simultaneously; speeds are added, and the slower latencies count. */
 async function together(file: string, tasks: readonly InstanceTask[]): Promise<Measured> {
   const children = await Promise.all(
     tasks.map(async (task) => {

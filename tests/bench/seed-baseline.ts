@@ -1,4 +1,4 @@
-// The baseline: the seed project's algorithm, written afresh from its README's seven steps, as fairly as we can.
+// The baseline: the seed project's algorithm, written anew from the seven steps in its README, as fairly as we can.
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { PrismaMariaDb } from "@prisma/adapter-mariadb";
@@ -12,9 +12,10 @@ const LOCK_MS = 5_000;
 const LONGEST_WAIT_MS = 4;
 
 /**
- * Spends one credit by the seed's algorithm: 1 take the user's Redis lock (SET NX PX with a token), 2 begin a Prisma transaction, 3 read the user, 4 check,
- * 5 update, 6 insert the credit log and the usage log, 7 commit and release the lock (compare-and-delete in Lua).
- * It waits for the lock where the seed fails, and writes the columns this schema adds, so that both do the same work.
+ * Spends one credit by the seed's algorithm: 1 take the user's Redis lock (SET NX PX with a token), 2 begin a Prisma
+ * transaction, 3 read the user, 4 check, 5 update, 6 insert the credit log and the usage log, 7 commit and release the
+ * lock (compare-and-delete in Lua). Where the seed fails to get the lock, this waits for it, and it also writes the
+ * columns that this schema adds, so that both do the same work.
  */
 export function createSeedBaseline(place: Place) {
   const prisma = openPrisma(place);
@@ -38,7 +39,7 @@ export function createSeedBaseline(place: Place) {
   };
 }
 
-/** Steps 3 to 6: one credit of a user, with the models of a transaction. */
+/** Steps 3 to 6: spends one credit of a user with a transaction's models. */
 export async function spendByRows(
   models: Pick<PrismaModels, "user" | "creditLog" | "usageLog">,
   id: string,
@@ -55,7 +56,7 @@ export async function spendByRows(
   await models.usageLog.create({ data: { ...row, id: randomUUID(), credits: 1 } });
 }
 
-/** A client of its own, with more connections and more patience than ours, so that no setting of ours holds it back. */
+/** Opens a separate client with more connections and longer timeouts than ours, so that no setting of ours slows it. */
 function openPrisma(place: Place): PrismaClient {
   const url = new URL(place.databaseUrl);
   const adapter = new PrismaMariaDb({

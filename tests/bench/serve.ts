@@ -1,12 +1,12 @@
-// What every measured process does: says its port and its process id, ends with its parent.
+// What every measured process does: reports its port and process id, and exits with its parent.
 
-/** What a process says first. */
+/** The first message of a process. */
 export interface PortAnswer {
   readonly port: number;
   readonly pid: number;
 }
 
-/** Tells the parent, and ends when it lets go. */
+/** Reports to the parent, and exits when it disconnects. */
 export function serve(port: number): void {
   process.once("disconnect", () => process.exit(0));
   process.send?.({ port, pid: process.pid } satisfies PortAnswer);

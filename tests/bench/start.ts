@@ -11,7 +11,7 @@ const BARE = `require("node:http").createServer((request, response) => {
   response.end("{}");
 }).listen(Number(process.env.PORT), "127.0.0.1")`;
 
-/** start.cold against a bare node:http server started and asked the same way. The database is there and migrated. */
+/** Measures start.cold against a bare node:http server started and polled alike. The database is already migrated. */
 export async function benchStart(report: Report): Promise<void> {
   const place = (await createPlace("mysql")) ?? (await createPlace("sqlite"));
   if (place === null) return report.say("start: no database");
@@ -26,7 +26,7 @@ export async function benchStart(report: Report): Promise<void> {
       bareMs.push(await startOnce(["-e", BARE], {}));
       coldMs.push(await startOnce([built.file("server/main")], env));
     }
-    // One start after the other: the rate is what the middle one makes.
+    // Starts are sequential, so the rate follows from the median.
     const bare = summarise(bareMs);
     const cold = summarise(coldMs);
     const rated = (of: typeof cold) => ({ ...of, opsPerSecond: 1000 / of.p50Ms });
@@ -39,13 +39,13 @@ export async function benchStart(report: Report): Promise<void> {
   }
 }
 
-/** Milliseconds from spawning to the first 200 of /health. */
+/** Returns the milliseconds from spawning to the first 200 of /health. */
 async function startOnce(
   nodeArguments: readonly string[],
   env: Readonly<Record<string, string>>,
 ): Promise<number> {
   const server = await startServer(nodeArguments, env, { path: "/health", everyMs: 2 });
-  // Its database is thrown away: nothing is worth a graceful end.
+  // Its database is temporary, so it need not stop gracefully.
   await server.kill();
   return server.tookMs;
 }

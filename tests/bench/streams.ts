@@ -1,4 +1,4 @@
-// The row about open streams: what one costs in memory, and how balances are answered beside all of them.
+// The row about open streams: what each costs in memory, and how fast balances are answered alongside all of them.
 import { connect, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { memoryOf } from "./cpu.ts";
@@ -6,11 +6,11 @@ import { openHttpStage } from "./http-stage.ts";
 import type { Report } from "./report.ts";
 
 const STREAMS = process.env["FULL"] === "1" ? 10_000 : 1_000;
-/** As many as one user may have open. */
+/** The most that one user may have open. */
 const STREAMS_PER_USER = 20;
-/** Below what one address may have open. */
+/** Less than one address may have open. */
 const STREAMS_PER_ADDRESS = 1_000;
-/** The server holds 10,000 connections; these are for everybody else. */
+/** The server accepts 10,000 connections; these are left for other clients. */
 const OTHER_CONNECTIONS = 50;
 const OPENING_AT_ONCE = 50;
 const CALLERS = 16;
@@ -23,7 +23,7 @@ interface Stream {
   events: number;
 }
 
-/** streams.open: memory of each of many live balances, some of whose readers do not read, and balances beside them. */
+/** Measures streams.open: the memory of each of many live balances, some of them never read, and balances alongside. */
 export async function benchStreams(report: Report, seconds: number): Promise<void> {
   const stage = await openHttpStage();
   if (stage === null) return report.say("streams: no database");
@@ -76,7 +76,7 @@ async function openStreams(
   }
 }
 
-/** Resolves with the first event. */
+/** Opens a stream; resolves with its first event. */
 function openStream(port: number, token: string, number: number): Promise<Stream> {
   const localAddress = `127.0.1.${1 + Math.floor(number / STREAMS_PER_ADDRESS)}`;
   const socket = connect({ port, host: "127.0.0.1", localAddress });

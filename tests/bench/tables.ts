@@ -1,7 +1,7 @@
-// The tables of speeds in README.md and docs/performance.md, written from docs/performance.json and from nowhere else.
+// The tables of speeds in README.md and docs/performance.md, generated solely from docs/performance.json.
 import type { CpuMicros, Row, Run } from "./report.ts";
 
-/** docs/performance.json: a run on each engine. */
+/** docs/performance.json: one run per engine. */
 export interface Measurements {
   readonly runs: readonly Run[];
 }
@@ -10,7 +10,7 @@ const times = ({ ratio }: Row) => (ratio === null ? "" : `${number(ratio)} x`);
 const ofTheLatency = ({ ratio }: Row) => (ratio === null ? "" : `${number(ratio)} of the latency`);
 const ofTheTime = ({ ratio }: Row) => (ratio === null ? "" : `${number(ratio)} of the time`);
 
-/** What the README says of a row. */
+/** How the README words each row. */
 const SAYINGS: readonly (readonly [
   name: string,
   text: string | ((row: Row) => string),
@@ -43,7 +43,7 @@ function manyRows({ note = "" }: Row): string {
   return `${rows.toLocaleString("en-US")} log rows against 10,000`;
 }
 
-/** On few cores the figure says little of workers: it comes with its reason. */
+/** With few cores this figure says little about workers, so it is given with the reason. */
 function twoWorkers({ note = "" }: Row): string {
   const cores = /(\d+) cores for/.exec(note)?.[1];
   const shared =
@@ -51,7 +51,7 @@ function twoWorkers({ note = "" }: Row): string {
   return `two workers on one port, against one${shared}`;
 }
 
-/** `figures`: where the absolute ones are. */
+/** `figures` says where the absolute figures are. */
 function measuredOn({ runs }: Measurements, figures: string): string {
   const [first] = runs;
   if (first === undefined) return "Nothing has been measured.";
@@ -61,7 +61,7 @@ function measuredOn({ runs }: Measurements, figures: string): string {
   return `Measured on ${first.date.slice(0, 10)}: ${first.machine}.${busy}`;
 }
 
-/** The README's table: a line for each row that was measured, a column for each engine. */
+/** The README's table: a line per measured row, a column per engine. */
 function readmeTable(measurements: Measurements): string {
   const { runs } = measurements;
   const lines = SAYINGS.flatMap(([name, text, say]) => {
@@ -82,7 +82,7 @@ function readmeTable(measurements: Measurements): string {
   ].join("\n");
 }
 
-/** The whole of what was measured, for docs/performance.md. */
+/** All measurements, for docs/performance.md. */
 function fullTables(measurements: Measurements): string {
   const tables = measurements.runs.map(({ engine, rows }) =>
     [
@@ -100,7 +100,7 @@ const SPENDS_PER_SECOND = 50_000;
 /** A core that is busier than this answers late. */
 const BUSY_SHARE = 0.6;
 
-/** What the measured costs come to at 50,000 spends a second. */
+/** Extrapolates the measured costs to 50,000 spends a second. */
 function estimate({ runs }: Measurements): string {
   const lines = runs.flatMap(({ engine, rows }) => {
     const cpu = rows.find(({ name }) => name === "http.spend")?.cpuMicros;
@@ -136,7 +136,7 @@ function cpuText(cpu: CpuMicros | undefined): string {
   return [cpu.server, cpu.database, cpu.redis].map(text).join(", ");
 }
 
-/** `text` with `table` between the marks `<!-- NAME -->` and `<!-- /NAME -->`. Throws where there are none. */
+/** Returns `text` with `table` between the markers `<!-- NAME -->` and `<!-- /NAME -->`. Throws if they are missing. */
 function withTable(text: string, name: string, table: string): string {
   const [start, end] = [`<!-- ${name} -->\n`, `\n<!-- /${name} -->`];
   const [from, to] = [text.indexOf(start), text.indexOf(end)];
@@ -144,7 +144,7 @@ function withTable(text: string, name: string, table: string): string {
   return text.slice(0, from + start.length) + table + text.slice(to);
 }
 
-/** The pages that hold tables, each with what puts the measured ones into its text. */
+/** The pages with tables, each with the function that inserts the measurements into its text. */
 export function writtenTables(
   measurements: Measurements,
 ): Readonly<Record<string, (text: string) => string>> {

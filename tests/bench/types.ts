@@ -1,4 +1,4 @@
-// The row types.check: what the router's types cost somebody whose frontend is type-checked against `shared`.
+// The row types.check: what the router's types cost a frontend that is type-checked against `shared`.
 import { spawnSync } from "node:child_process";
 import {
   mkdirSync,
@@ -18,7 +18,7 @@ import type { Report } from "./report.ts";
 
 const ROUNDS = 7;
 
-/** Calls of every router, inputs and outputs used, as a frontend does. */
+/** Calls of every router whose inputs and outputs are used, as in a frontend. */
 const CALLS = `
 export async function story(): Promise<(string | number | boolean | null | undefined)[]> {
   const { providers } = await client.auth.config.query();
@@ -50,7 +50,7 @@ export async function story(): Promise<(string | number | boolean | null | undef
 }
 `;
 
-/** Names the input and the output of each procedure, by tRPC's own helpers, as a frontend does for its props. */
+/** Names the input and output types of each procedure with tRPC's own helpers, as a frontend does for its props. */
 function everyProcedure(): string {
   return Object.entries(contract)
     .flatMap(([router, procedures]) =>
@@ -71,7 +71,7 @@ type Outputs = inferRouterOutputs<AppRouter>;
 const client = createTRPCClient<AppRouter>({ links: [httpBatchLink({ url: "http://localhost:5000/api/trpc" })] });
 ${CALLS}
 ${everyProcedure()}`,
-  // The same packages are read and the same calls are checked; only the router is empty.
+  // Reads the same packages and checks the same calls; only the router is empty.
   "empty.ts": `import { createTRPCClient, httpBatchLink } from "@trpc/client";
 import { initTRPC } from "@trpc/server";
 import { z } from "zod";
@@ -86,7 +86,7 @@ ${CALLS}
 ${everyProcedure()}`,
 };
 
-/** types.check against a consumer of an empty router with the same packages. */
+/** Measures types.check against a consumer of an empty router with the same packages. */
 export function benchTypes(report: Report): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "skywork-bench-types-"));
   try {
@@ -135,7 +135,7 @@ function projectOf(file: string): string {
   });
 }
 
-/** `shared` as its package holds it, beside the packages it names; the repository's own shared/dist is left alone. */
+/** Installs `shared` as its package would be, next to the packages it imports; the repository's build is untouched. */
 function installShared(folder: string): void {
   const installed = join(folder, "node_modules/@skywork/shared");
   mkdirSync(installed, { recursive: true });
@@ -145,7 +145,7 @@ function installShared(folder: string): void {
   writeFileSync(join(folder, "package.json"), '{ "type": "module" }');
   const dist = join(installed, "dist");
   run(["-p", join(ROOT, "shared/tsconfig.json"), "--outDir", dist]);
-  // As tools/build-shared.mjs does: in a package, declarations name what is there.
+  // As in tools/build-shared.mjs: in a package, declarations must refer to the files that exist.
   for (const name of readdirSync(dist).filter((file) => file.endsWith(".d.ts"))) {
     const text = readFileSync(join(dist, name), "utf8");
     const mended = text.replace(/((?:from|import\() ?"\.[^"]*)\.ts"/g, '$1.js"');
@@ -157,14 +157,14 @@ function installShared(folder: string): void {
   );
 }
 
-/** Milliseconds of one type-check. Throws when it finds a mistake: then it measured something else. */
+/** Type-checks once; returns the milliseconds. Throws on a type error, because then it measured something else. */
 function check(folder: string, file: string): number {
   const startedAt = performance.now();
   run(["-p", join(folder, `${file}.json`), "--pretty", "false"]);
   return performance.now() - startedAt;
 }
 
-/** What the checker had to make, which no other program on the machine changes. */
+/** Counts what the checker created, which is unaffected by other programs on the machine. */
 function countTypes(folder: string, file: string): string {
   const told = run(["-p", join(folder, `${file}.json`), "--extendedDiagnostics"]);
   const count = (name: string) => new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(told)?.[1] ?? "?";

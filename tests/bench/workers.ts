@@ -8,7 +8,7 @@ import { IN_FLIGHT } from "./world.ts";
 const USERS = 1_000;
 const ROUNDS = 3;
 
-/** scale.workers. Workers need MySQL or MariaDB, and Redis. */
+/** Measures scale.workers. Workers need MySQL or MariaDB, and Redis. */
 export async function benchWorkers(report: Report, seconds: number): Promise<void> {
   const stage = await openHttpStage();
   if (stage === null) return;

@@ -1,4 +1,4 @@
-// The surroundings of a benchmark: a database of its own with users in it, dropped afterwards.
+// The environment of a benchmark: its own database with users, dropped afterwards.
 import { randomBytes, randomUUID } from "node:crypto";
 import { openBackend } from "../../server/infrastructure.ts";
 import { createLedger } from "../../server/ledger/ledger.ts";
@@ -10,10 +10,10 @@ import { availableServers } from "../support/servers.ts";
 import { freshMysql } from "../support/mysql-databases.ts";
 import { grant, spend } from "../support/operations.ts";
 
-/** Callers at once in every throughput row. */
+/** Concurrent callers in every throughput row. */
 export const IN_FLIGHT = 64;
 
-/** Where a benchmark runs, in words a child process understands, too. */
+/** Where a benchmark runs, in a form that can be sent to a child process. */
 export interface Place {
   readonly databaseUrl: string;
   readonly redisUrl: string | null;
@@ -23,12 +23,12 @@ export interface Place {
 /** A back end and a ledger on a place. */
 export type Instance = Awaited<ReturnType<typeof openInstance>>;
 
-/** A place of this run's own. Null where no MySQL or MariaDB answers. */
+/** Creates a place for this run only. Null if no MySQL or MariaDB is available. */
 export async function createPlace(
   kind: "mysql" | "sqlite",
 ): Promise<(Place & { drop(): Promise<void> }) | null> {
   const { databases, redis } = await availableServers();
-  // More than one answers where several are named: a row is about the first, or about that of --engine.
+  // If several are available, rows are about the first, or about the one of --engine.
   const [server] = databases;
   if (kind === "mysql" && server === undefined) return null;
   const keyPrefix = `skywork_bench_${randomBytes(4).toString("hex")}`;
@@ -45,7 +45,7 @@ export async function createPlace(
   };
 }
 
-/** Opens the production wiring on `place`: real locks, cache, announcements; everything on. */
+/** Opens the production wiring on `place`: real locks, cache and pub/sub; everything enabled. */
 export async function openInstance(place: Place) {
   const logger = createLogger({ level: "error" });
   const config: BackendConfig = {
@@ -68,14 +68,14 @@ export async function openInstance(place: Place) {
   };
 }
 
-/** Users with a thousand million credits each, in one lot. */
+/** Creates users with 1,000,000,000 credits each, in one lot. */
 export async function createUsers({ backend, ledger }: Instance, count: number): Promise<string[]> {
   const ids = Array.from({ length: count }, () => randomUUID());
   const at = new Date();
   await backend.database.models.user.createMany({
     data: ids.map((id) => ({ id, email: `${id}@bench.test`, createdAt: at, updatedAt: at })),
   });
-  // Not all at once: on a busy machine the last of a thousand would be answered that it took too long.
+  // In portions: on a busy machine the last of a thousand would be refused for having waited too long.
   for (let from = 0; from < count; from += IN_FLIGHT) {
     const grants = ids
       .slice(from, from + IN_FLIGHT)

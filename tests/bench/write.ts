@@ -1,5 +1,6 @@
-// `npm run bench:write`: measures everything the documents name, on each engine that answers, and writes docs/performance.json
-// and the tables made from it. `-- --tables` only writes the tables. Takes about ten minutes on a quiet machine.
+// `npm run bench:write`: measures everything the documents mention, on each available engine, and writes
+// docs/performance.json and the tables generated from it. `-- --tables` only writes the tables. Takes about ten minutes
+// on a quiet machine.
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -14,7 +15,7 @@ const ROOT = new URL("../../", import.meta.url);
 const RECORD = new URL("docs/performance.json", ROOT);
 const BENCH = fileURLToPath(new URL("run.ts", import.meta.url));
 const SECONDS = process.argv.includes("--brief") ? "0.5" : "2";
-/** The first engine is measured in full; of the others, what differs between databases. */
+/** The first engine is measured in full; the others only for what differs between databases. */
 const GROUPS = "ledger,embedded,http,scale,books,streams,types,start,memory";
 const GROUPS_OF_OTHERS = "ledger,http";
 

@@ -1,4 +1,4 @@
-// Every page, the stand-ins' included, has nothing that axe reports: light and dark, on a phone and on a wide screen.
+// axe reports nothing on any page, the sandboxes' included, in light and dark colours, on a phone and on a wide screen.
 import axe from "axe-core";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -17,11 +17,11 @@ beforeAll(async () => {
 });
 afterAll(() => world?.close());
 
-/** Off by default in axe, but what a person says to a voice control has to be what they see. */
+/** Off by default in axe, but voice control only works if the accessible name contains the visible label. */
 const EVERY_RULE = { rules: { "label-content-name-mismatch": { enabled: true } } };
-/** What may differ in the other colours. */
+/** The rules whose results may differ in the other colour scheme. */
 const COLOUR_RULES = { runOnly: ["color-contrast", "link-in-text-block"] };
-/** Nothing is fetched again, and only what is wrong is described. */
+/** Fetches nothing again, and describes only violations. */
 const QUICKLY = { preload: false, resultTypes: ["violations"] };
 
 /** Fails with what axe finds on the page `name`, at both widths in both colour schemes. */
@@ -34,7 +34,7 @@ async function inspect(name: string): Promise<void> {
     for (const colorScheme of ["light", "dark"] as const) {
       await page.emulateMedia({ colorScheme });
       const rules = colorScheme === "light" ? EVERY_RULE : COLOUR_RULES;
-      // Two frames, so that sizes and colours are the new ones.
+      // After two frames, sizes and colours are up to date.
       const violations = (await page.evaluate(
         `new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))
           .then(() => axe.run(document, ${JSON.stringify({ ...rules, ...QUICKLY })}))
@@ -47,7 +47,7 @@ async function inspect(name: string): Promise<void> {
   expect([name, ...found]).toEqual([name]);
 }
 
-/** Goes to an address that is typed in. */
+/** Goes to an address as if typed into the address bar. */
 async function visit(url: string): Promise<void> {
   await page.goto(url);
   await page.getByRole("heading", { level: 1 }).waitFor();
@@ -106,7 +106,7 @@ test("axe finds nothing wrong with a chat: empty, being written, answered, faile
   await page.getByRole("button", { name: "Clear all" }).click();
   await inspect("clearing the conversations");
   await page.keyboard.press("Escape");
-  // Slow enough to be looked at while it is written.
+  // Slow enough to be inspected while it is being written.
   control.setSpeed(2);
   await ask(page, "What is being written?");
   await page.getByRole("button", { name: "Stop" }).waitFor();

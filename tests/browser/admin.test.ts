@@ -1,4 +1,4 @@
-// The admin area in a real Chromium: an administrator finds a person, corrects, refunds, disables, replays; others see nothing.
+// The admin area in a real Chromium: administrators search, adjust, refund, disable, replay; others see nothing.
 import type { BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { goTo, seeIn, signInAs } from "./person.ts";

@@ -1,4 +1,4 @@
-// The chat page in a real Chromium: streaming, stop, a cut connection, a reload, two tabs, a model that fails.
+// The chat page in a real Chromium: streaming, stop, a lost connection, a reload, two tabs, a failing model.
 import type { BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { TcpProxy } from "../support/tcp-proxy.ts";
@@ -25,18 +25,18 @@ afterAll(async () => {
   await world?.close();
 });
 
-/** The words of the last answer, without spaces. */
+/** Returns the text of the last answer, without whitespace. */
 async function lastAnswer(from: Page = page): Promise<string> {
   const text = await from.getByTestId("answer").last().locator(".markdown").textContent();
   return (text ?? "").replace(/\s+/g, "");
 }
 
-/** Waits until the last answer has some words. */
+/** Waits until the last answer has some text. */
 async function seeWords(from: Page = page): Promise<void> {
   await from.getByTestId("answer").last().getByText("stand-in model").waitFor();
 }
 
-/** Waits until the last answer has its charge. */
+/** Waits until the last answer shows its charge. */
 async function seeCharge(from: Page = page): Promise<void> {
   await from
     .getByTestId("charge")
@@ -46,9 +46,9 @@ async function seeCharge(from: Page = page): Promise<void> {
 }
 
 const setSpeed = (tokensPerSecond: number) => world.sandbox.model.control.setSpeed(tokensPerSecond);
-/** Tokens a second: words come soon, and an answer takes more than a quarter of a minute. */
+/** Tokens per second. The first words arrive soon, and an answer takes more than 15 seconds. */
 const SLOW = 10;
-/** And so a minute and a half: it does not end before it is let. */
+/** At this speed an answer takes 90 seconds, so it does not end before the test speeds it up. */
 const HARDLY = 2;
 
 let whole = "";
@@ -63,7 +63,7 @@ test("an answer arrives as Markdown, is charged once for two clicks, and can be 
   left -= 1;
   await seeIn(page, "charge", `1 credit charged · ${left} left`);
   expect(await page.getByTestId("answer").count()).toBe(1);
-  // The model repeats the question: its markup is text, not HTML.
+  // The model repeats the question: the question's markup must be text, not HTML.
   expect(await page.locator(".markdown b").count()).toBe(0);
   expect(await page.locator(".markdown strong").count()).toBeGreaterThan(0);
   whole = await lastAnswer();
@@ -89,7 +89,7 @@ test("a press on Stop that meets Ask, because the answer has just ended, sends n
   await seeWords();
   setSpeed(HARDLY);
   await page.getByLabel("Your question").fill("A draft");
-  // Presses what has taken the place of Stop as soon as it is there.
+  // Clicks the button that replaces Stop as soon as it appears.
   await page.evaluate(`new MutationObserver((_changes, observer) => {
     const button = document.querySelector(".composer-foot button");
     if (!button.textContent.startsWith("Ask")) return;

@@ -1,10 +1,10 @@
-// /api/docs lets a person try calls, under its own policy, and loads nothing from elsewhere.
+// /api/docs lets a person try calls, under its own CSP, and loads nothing from other hosts.
 import axe from "axe-core";
 import { chromium, type Page } from "playwright-core";
 import { expect, test } from "vitest";
 import { openTestApp } from "../support/server.ts";
 
-/** What axe finds on the page that keeps somebody out: its two upper grades. */
+/** Returns what axe finds on the page in its two highest severities, which keep some people out. */
 async function seriousFindings(page: Page): Promise<string[]> {
   await page.evaluate(axe.source);
   return page.evaluate(
@@ -25,7 +25,7 @@ test("returns answers to calls tried on /api/docs, signed in by the cookie", asy
     await context.addCookies([
       { name: "refresh", value: session.refreshToken, url: server.url, httpOnly: true },
     ]);
-    // signIn has used that token, so it soon counts as stolen: the browser gets its own.
+    // signIn has already used that token, so it would soon count as stolen: the browser gets its own.
     expect((await context.request.post(`${server.url}/api/auth/refresh`, { data: {} })).ok()).toBe(
       true,
     );
@@ -44,7 +44,7 @@ test("returns answers to calls tried on /api/docs, signed in by the cookie", asy
       await block.locator(".opblock-summary-control").first().click();
       await block.locator(".execute").click();
       const answer = block.locator(".live-responses-table .response").first();
-      // The body is coloured, and so written, a moment after its status.
+      // The body is highlighted, and therefore complete, a moment after its status.
       await expect.poll(() => answer.innerText(), { timeout: 15_000 }).toMatch(answered);
       return answered.exec(await answer.innerText())?.[1] ?? "";
     };

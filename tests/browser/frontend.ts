@@ -1,4 +1,4 @@
-// The frontend as it is deployed: built once for all browser tests, and served as files for one API.
+// The frontend as deployed: built once for all browser tests, and served as static files for one API.
 import { execFile } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -8,9 +8,9 @@ import { promisify } from "node:util";
 import { serve } from "../support/ports.ts";
 
 const WEB = join(import.meta.dirname, "../../examples/web");
-/** Where the build stands, for the processes of the tests. */
+/** Names the folder of the build, for the test processes. */
 const FOLDER_VARIABLE = "TEST_FRONTEND_FOLDER";
-/** The API the build is made for; the real one, on a port of its own for each world, takes its place when it is served. */
+/** The API the build is made for. Serving replaces it with the real one, whose port differs for each world. */
 const API_OF_THE_BUILD = "http://api-of-the-build.invalid";
 
 const TYPES: Record<string, string> = {
@@ -20,7 +20,7 @@ const TYPES: Record<string, string> = {
   ".svg": "image/svg+xml",
 };
 
-/** Builds it before the first test; returns how to remove the build. */
+/** Builds it before the first test; returns a function that removes the build. */
 export async function setup(): Promise<() => void> {
   const folder = mkdtempSync(join(tmpdir(), "skywork-frontend-"));
   const manifest = createRequire(join(WEB, "package.json")).resolve("vite/package.json");
@@ -33,7 +33,7 @@ export async function setup(): Promise<() => void> {
   return () => rmSync(folder, { recursive: true, force: true });
 }
 
-/** Serves the built files for the API at `apiUrl`; unknown paths are the app. */
+/** Serves the built files for the API at `apiUrl`; unknown paths return the app. */
 export function serveFrontend(apiUrl: string) {
   const folder = process.env[FOLDER_VARIABLE] ?? "";
   return serve((request, response) => {

@@ -1,5 +1,4 @@
-// The whole story without a mouse: every step is Tab, Enter, Space, arrows, Escape and typing. Beside it: how many reads a
-// page costs.
+// The whole story without a mouse: only Tab, Enter, Space, arrows, Escape and typing. Also: the reads a page costs.
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { seeIn } from "./person.ts";
@@ -7,7 +6,7 @@ import { type BrowserWorld, startBrowserWorld } from "./world.ts";
 
 let world: BrowserWorld;
 let page: Page;
-/** Names of the queries the page has sent, in order. */
+/** Names of the queries that the page has sent, in order. */
 const reads: string[] = [];
 
 beforeAll(async () => {
@@ -17,7 +16,7 @@ beforeAll(async () => {
   page.on("request", (request) => {
     const { pathname } = new URL(request.url());
     if (request.method() !== "GET" || !pathname.startsWith("/api/trpc/")) return;
-    // Streams are connections that stay, no reads.
+    // Streams are long-lived connections, not reads.
     if (request.headers()["accept"]?.includes("text/event-stream")) return;
     reads.push(...pathname.slice("/api/trpc/".length).split(","));
   });
@@ -26,10 +25,10 @@ afterAll(() => world?.close());
 
 type Role = "button" | "link" | "textbox" | "radio" | "spinbutton";
 const MOST_STOPS = 60;
-/** A busy machine may take its time. */
+/** Generous, for busy machines. */
 const PATIENCE = { timeout: 30_000 };
 
-/** Tabs to the first element of that role and name; fails where the focus cannot be seen, or never gets there. */
+/** Tabs to the first element with that role and name; fails if the focus is not visible, or never gets there. */
 async function tabTo(role: Role, name: string | RegExp): Promise<void> {
   const target = page
     .getByRole(role, { name, ...(typeof name === "string" ? { exact: true } : {}) })
@@ -37,7 +36,7 @@ async function tabTo(role: Role, name: string | RegExp): Promise<void> {
   for (let stops = 0; stops < MOST_STOPS; stops += 1) {
     await page.keyboard.press("Tab");
     if ((await target.count()) === 0) continue;
-    // Of a radio button its label is drawn, of the question its form.
+    // A radio button is displayed as its label, the question field as its form.
     const seen = await page.evaluate(`(() => {
       const focused = document.activeElement;
       const labels = [...(focused.labels ?? [])];
@@ -57,7 +56,7 @@ async function tabTo(role: Role, name: string | RegExp): Promise<void> {
 const press = (key: string) => page.keyboard.press(key);
 const type = (text: string) => page.keyboard.type(text);
 
-/** Follows a link of the main navigation. */
+/** Follows a link in the main navigation. */
 async function open(place: string): Promise<void> {
   await tabTo("link", place);
   await press("Enter");
@@ -139,7 +138,7 @@ test("subscribes, and leaves a dialog by Escape back to where it was opened", as
   await page.getByRole("button", { name: "Cancel plan" }).and(page.locator(":focus")).waitFor();
 });
 
-/** How many reads come in `ms`. */
+/** How many reads happen within `ms`. */
 const readsWithin = (ms: number) => async () => {
   const before = reads.length;
   await page.waitForTimeout(ms);
@@ -148,9 +147,9 @@ const readsWithin = (ms: number) => async () => {
 
 test("a page costs at most two reads, Credits three", async () => {
   for (const place of ["Home", "Chat", "Slides", "Credits", "Plan", "Activity", "Account"]) {
-    // What a visit by the address costs beside the frame that every page has.
+    // What a visit by URL costs, in addition to the frame that every page has.
     const path = place === "Home" ? "/" : `/${place.toLowerCase()}`;
-    // What the page before was about to read is none of this one's.
+    // Requests that the previous page was about to send must not count for this one.
     await page.goto("about:blank");
     reads.length = 0;
     await page.goto(`${world.webUrl}${path}`);
@@ -166,7 +165,7 @@ test("a page costs at most two reads, Credits three", async () => {
 });
 
 test("signs out", async () => {
-  // The visits above have ended at the account page: its link leads nowhere new from there.
+  // The visits above ended on the account page, where its own link leads nowhere new.
   await open("Home");
   await open("Account");
   await tabTo("button", "Sign out");

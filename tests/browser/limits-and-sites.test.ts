@@ -1,4 +1,4 @@
-// Surroundings of the frontend: a user who calls too often, one with many tabs, and an API on another site.
+// The frontend's environment: a user who calls too often, one with many tabs, and an API on another site.
 import type { Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
 import { ask, goTo, seeIn, signInAs } from "./person.ts";
@@ -35,7 +35,7 @@ describe("with few calls allowed", () => {
   });
 });
 
-/** Tells the page that its tab is in front or behind: Chromium without a window has every tab in front. */
+/** Makes the page believe that its tab is visible or hidden: in headless Chromium every tab is visible. */
 async function setShown(page: Page, isShown: boolean): Promise<void> {
   const state = isShown ? "visible" : "hidden";
   await page.evaluate(

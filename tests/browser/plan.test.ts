@@ -1,4 +1,4 @@
-// The life of a subscriber, and the account's own matters, in a real Chromium.
+// The life of a subscriber, and managing the account itself, in a real Chromium.
 import { readFile } from "node:fs/promises";
 import type { BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -36,7 +36,7 @@ test("a press whose answer is lost is asked for again and charged once", async (
   const keys: string[] = [];
   await page.route(/ai\.start/, async (route) => {
     keys.push(route.request().postData() ?? "");
-    // The server does its work; its first answer never arrives.
+    // The server does its work, but its first answer never arrives.
     if (keys.length > 1) return route.continue();
     await route.fetch();
     return route.abort();
@@ -59,7 +59,7 @@ test("an upgrade shows what it costs before it is agreed to", async () => {
   await seeIn(page, "plan-preview", "To pay now");
   await page.getByRole("button", { name: "Change plan", exact: true }).click();
   await seeIn(page, "current-plan", "1,500 credits a month");
-  // The credits come with Stripe's event, which may be later than the plan; seconds of the month may be gone.
+  // The credits come with Stripe's event, possibly later than the plan; a few seconds of the month may have passed.
   await seeIn(page, "pill-credits", /1,59\d/);
 });
 

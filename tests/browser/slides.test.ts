@@ -1,4 +1,4 @@
-// The slides page in a real Chromium: a deck that appears slide by slide, is changed, presented and taken along.
+// The slides page in a real Chromium: a deck that appears slide by slide, is edited, presented and exported.
 import { readFile } from "node:fs/promises";
 import type { BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -76,18 +76,18 @@ test("it is taken along as Markdown and as PowerPoint", async () => {
   expect(markdown.bytes.toString().match(/^## /gm)).toHaveLength(5);
   const pptx = await save("Download PowerPoint");
   expect(pptx.name).toBe("waste-less-bread.pptx");
-  // A zip with one file per slide.
+  // A zip file with one entry per slide.
   expect(pptx.bytes.subarray(0, 2).toString()).toBe("PK");
   expect(pptx.bytes.includes("ppt/slides/slide5.xml")).toBe(true);
 });
 
 test("a change that brings more after its stop is undone as a whole", async () => {
-  // Slow enough to go on for more than the two seconds that a stop waits for the stream's last words.
+  // Slow enough to continue for more than the two seconds that a stop waits for the stream's last events.
   world.sandbox.model.control.setSpeed(12);
   await page.getByLabel("What should be different?").fill("Name a colour");
   await page.getByRole("button", { name: /^Change slides/ }).click();
   await page.getByText(/^[1-4] slides changed/).waitFor();
-  // Answered, and the run goes on: as where the stream's last words are later than the answer.
+  // Answered while the run continues, as if the stream's last events came later than the answer.
   await page.route(/ai\.stop/, (route) =>
     route.fulfill({
       headers: {
@@ -103,7 +103,7 @@ test("a change that brings more after its stop is undone as a whole", async () =
   await seeIn(page, "charge-ppt-edit", /^5 credits charged/);
   await page.unroute(/ai\.stop/);
   expect(await page.getByText("Changed as asked: Name a colour").count()).toBe(5);
-  // By keyboard: the button goes away, and the focus with it unless it is taken elsewhere.
+  // By keyboard: the button disappears, and the focus with it unless it is moved elsewhere.
   await page.getByRole("button", { name: "Undo the change" }).focus();
   await page.keyboard.press("Enter");
   await expect.poll(() => page.getByText("Changed as asked: Name a colour").count()).toBe(0);
@@ -111,7 +111,7 @@ test("a change that brings more after its stop is undone as a whole", async () =
 });
 
 test("a stop that does not get through says so, and is pressed again", async () => {
-  // Slow enough that it is far from its end when the stop gets through.
+  // Slow enough that it is far from finished when the stop gets through.
   world.sandbox.model.control.setSpeed(10);
   await page.getByRole("link", { name: "New deck" }).click();
   await makeSlides(page, "A long story", 20);

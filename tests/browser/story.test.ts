@@ -1,5 +1,5 @@
-// The story a newcomer lives through in a real Chromium, under the usual limit of 100 calls: all of it on a desktop, and on
-// a phone what may look different there.
+// A newcomer's story in a real Chromium, under the usual limit of 100 calls: all of it on a desktop, and on a phone the
+// parts that may look different there.
 import type { BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ask, goTo, makeSlides, seeIn, signInAs } from "./person.ts";
@@ -12,7 +12,7 @@ beforeAll(async () => {
 });
 afterAll(() => world?.close());
 
-/** The signed-in person's id, as the page's own cookie proves it. */
+/** The id of the signed-in person, obtained with the page's own cookie. */
 async function userIdOf(page: Page): Promise<string> {
   const access = await page.request.post(`${world.apiUrl}/api/auth/refresh`, {
     headers: { origin: world.webUrl },
@@ -25,13 +25,13 @@ async function userIdOf(page: Page): Promise<string> {
   return ((await me.json()) as { user: { id: string } }).user.id;
 }
 
-/** Anything a page complained of: a script error, a refused style, a broken call. */
+/** Collects everything a page complains about: script errors, blocked styles, failed calls. */
 function complaintsOf(person: BrowserContext): string[] {
   const complaints: string[] = [];
   person.on("page", (page) => {
     page.on("pageerror", (error) => complaints.push(String(error)));
     page.on("console", (message) => {
-      // A refusal of the API is part of the story and shows in the console as its status.
+      // The API's refusals are part of the story; the console shows them with their status.
       if (message.type() === "error" && !/status of 40[129]/.test(message.text()))
         complaints.push(message.text());
     });
@@ -53,7 +53,7 @@ describe.each([
   let page: Page;
   let complaints: string[];
   const email = `newcomer.${device.replace("a ", "")}@example.com`;
-  // What depends on no width is lived through once.
+  // What does not depend on the width is tested only once.
   const isDesktop = viewport === DESKTOP;
 
   beforeAll(async () => {
@@ -91,7 +91,7 @@ describe.each([
     expect(await overflow(page)).toBe(0);
     await goTo(page, "Home");
     await seeIn(page, "available", "79");
-    // The chart follows what was used, without a reload.
+    // The chart reflects the usage without a reload.
     await page.getByText("21 credits used").waitFor();
   });
 
@@ -154,7 +154,7 @@ describe.each([
       await page.getByText("The card is declined").click();
       await page.getByRole("button", { name: "Pay $5.00" }).click();
       await page.getByText("Your card was declined").waitFor();
-      // Back, and the shop is ready for another press.
+      // Back again, and the shop accepts another click.
       while (new URL(page.url()).origin !== world.webUrl) await page.goBack();
       await page.getByRole("button", { name: "Buy 100 credits for $5.00" }).click();
       await page.getByRole("button", { name: "Pay $5.00" }).waitFor();
@@ -182,7 +182,7 @@ describe.each([
       await places.getByRole("link", { name: place }).click();
       const title = page.getByRole("heading", { level: 1, name: heading });
       await title.waitFor();
-      // The keyboard goes on from the heading of the new page.
+      // The focus is on the new page's heading, so that the keyboard continues from there.
       await expect
         .poll(() => page.evaluate("document.querySelector('main h1') === document.activeElement"))
         .toBe(true);

@@ -1,4 +1,4 @@
-// Several tabs of one browser in a real Chromium: who is signed in, and who follows a run. Beside it: departures that are cancelled.
+// Several tabs of one browser in a real Chromium: who is signed in, who follows a run. Also: cancelled sign-ins.
 import type { BrowserContext, Page, Route } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { ask, goTo, seeIn, signInAs } from "./person.ts";
@@ -42,7 +42,7 @@ test("a tab whose renewal brings somebody else's sign-in is theirs from then on"
   await person.clearCookies();
   await second.goto(world.webUrl);
   await signInAs(second, "fred@example.com");
-  // As if the first tab's token had ended.
+  // As if the first tab's access token had expired.
   const endToken = (route: Route) =>
     route.continue({ headers: { ...route.request().headers(), authorization: "Bearer ended" } });
   await first.route("**/api/trpc/*credit.history*", endToken, { times: 1 });
@@ -93,7 +93,7 @@ test("a page whose first refresh is not answered asks again", async () => {
 });
 
 test("a departure to Google that is cancelled can be begun anew", async () => {
-  // "No content": the browser stays where it is, as after Escape.
+  // "No content": the browser stays on the page, as after pressing Escape.
   await first.route(/api\/auth\/google/, (route) => route.fulfill({ status: 204 }));
   const google = first.getByRole("button", { name: "Continue with Google" });
   await google.click();

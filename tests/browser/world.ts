@@ -28,16 +28,16 @@ const PICTURE = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 8 8"><rect
 export const DESKTOP = { width: 1280, height: 900 };
 export const PHONE = { width: 360, height: 740 };
 
-/** Everything a person at a browser touches. */
+/** Everything that a person at a browser touches. */
 export type BrowserWorld = Awaited<ReturnType<typeof startBrowserWorld>>;
 
 interface BrowserWorldOptions {
   env?: Record<string, string>;
-  /** The frontend and the API on two https sites, as SameSite=None needs. */
+  /** Whether the frontend and the API are on two https sites, as SameSite=None requires. */
   crossSite?: boolean;
 }
 
-/** Where Chromium is; a sentence when it is not there. */
+/** Returns the path of Chromium. Throws with instructions if it is missing. */
 function chromiumPath(): string {
   const path = process.env["CHROMIUM_PATH"] ?? "/usr/bin/chromium";
   if (existsSync(path)) return path;
@@ -46,7 +46,7 @@ function chromiumPath(): string {
   );
 }
 
-/** Starts it all. The limits are the usual ones, so a story that calls too often fails. */
+/** Starts everything. The limits are the usual ones, so a story that makes too many calls fails. */
 export async function startBrowserWorld({ env, crossSite = false }: BrowserWorldOptions = {}) {
   const folder = mkdtempSync(join(tmpdir(), "skywork-browser-"));
   const closers: Closers = [() => rmSync(folder, { recursive: true, force: true })];
@@ -55,7 +55,7 @@ export async function startBrowserWorld({ env, crossSite = false }: BrowserWorld
   };
   try {
     const newContext = crossSite ? usualProfile(folder, closers) : await privateWindows(closers);
-    // The frontend is built for the API's address, and the API is told the frontend's: the proxy's address is there first.
+    // The build needs the API's address, and the API is configured with the frontend's, so the proxy is started first.
     const proxy = await startTcpProxy("127.0.0.1", 0);
     closers.push(proxy.close);
     const tls = crossSite ? makeCertificate(closers) : null;
@@ -74,7 +74,7 @@ export async function startBrowserWorld({ env, crossSite = false }: BrowserWorld
       env: {
         FRONTEND_URL: webUrl,
         GOOGLE_CALLBACK_URL: callback,
-        // Empty: the default.
+        // Empty selects the default.
         RATE_LIMIT_MAX_REQUESTS: "",
         ...env,
       },
@@ -87,11 +87,11 @@ export async function startBrowserWorld({ env, crossSite = false }: BrowserWorld
       webUrl,
       apiUrl,
       sandbox: app.sandbox,
-      /** Between the browser and the API. */
+      /** Sits between the browser and the API. */
       proxy,
-      /** A person's browser: its own cookies. */
+      /** Opens a person's browser, with its own cookies. */
       newPerson: async (viewport = DESKTOP) => prepared(await newContext(viewport)),
-      /** Takes credits away as an AI worker would. */
+      /** Uses up credits as an AI worker would. */
       async workerSpends(userId: string, amount: number) {
         const idempotencyKey = `burn-${amount}-${Date.now()}`;
         const { holdId } = await service.reserve.mutate({ userId, amount, idempotencyKey });
@@ -108,19 +108,19 @@ export async function startBrowserWorld({ env, crossSite = false }: BrowserWorld
 type Closers = (() => Promise<void> | void)[];
 type NewContext = (viewport: typeof DESKTOP) => Promise<BrowserContext>;
 
-/** A private window for each person: fast, and nothing is shared. */
+/** A private window per person: fast, and nothing is shared. */
 async function privateWindows(closers: Closers): Promise<NewContext> {
   const browser = await chromium.launch({ executablePath: chromiumPath(), args: CHROMIUM_ARGS });
   closers.push(() => browser.close());
   return (viewport) => browser.newContext({ viewport, locale: "en-US" });
 }
 
-/** A browser that takes cookies of another site: private windows refuse them all, whatever their SameSite says. */
+/** A browser that accepts cross-site cookies: private windows refuse them all, regardless of SameSite. */
 function usualProfile(folder: string, closers: Closers): NewContext {
   return async (viewport) => {
     const profile = mkdtempSync(join(folder, "profile-"));
     mkdirSync(join(profile, "Default"));
-    // The switch "Allow third-party cookies" of the settings page.
+    // The setting "Allow third-party cookies".
     writeFileSync(
       join(profile, "Default/Preferences"),
       JSON.stringify({ profile: { block_third_party_cookies: false, cookie_controls_mode: 0 } }),
@@ -139,7 +139,7 @@ function usualProfile(folder: string, closers: Closers): NewContext {
 
 async function prepared(context: BrowserContext): Promise<BrowserContext> {
   context.setDefaultTimeout(15_000);
-  // Google's pictures of people are not on this machine.
+  // Google's profile pictures are not available on this machine.
   await context.route(/googleusercontent/, (route) =>
     route.fulfill({ contentType: "image/svg+xml", body: PICTURE }),
   );
@@ -156,7 +156,7 @@ function makeCertificate(closers: Closers) {
   };
 }
 
-/** TLS before a plain port, as a load balancer has it. Answers its port. */
+/** Terminates TLS in front of a plain port, as a load balancer does. Resolves with its port. */
 async function front(
   certificate: ReturnType<typeof makeCertificate>,
   targetPort: number,
@@ -166,7 +166,7 @@ async function front(
     const onward = connect(targetPort, "127.0.0.1");
     pipeline(client, onward, client, () => undefined);
   });
-  // What is open ends with the port behind it.
+  // Open connections end with the port behind it.
   closers.push(() => void server.close());
   return listen(server);
 }

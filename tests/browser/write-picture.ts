@@ -1,5 +1,5 @@
-// Writes docs/images/first-minute.gif, the moving picture of the README, from the real frontend: `npm run picture:write`.
-// Needs Chromium, as the browser tests do, and ffmpeg.
+// `npm run picture:write`: records docs/images/first-minute.gif, the README's animation, from the real frontend. Needs
+// Chromium, as the browser tests do, and ffmpeg.
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -12,7 +12,7 @@ import { startBrowserWorld } from "./world.ts";
 const FILE = join(import.meta.dirname, "../../docs/images/first-minute.gif");
 const WIDTH = 840;
 const MAX_BYTES = 2_000_000;
-/** Colours of the palette: few enough for a small file. */
+/** Size of the palette: small, to keep the file small. */
 const COLOURS = 96;
 const MOST_FRAMES = 150;
 const GLANCE_SECONDS = 0.15;
@@ -22,7 +22,7 @@ const LONG_LOOK_SECONDS = 2.4;
 const folder = mkdtempSync(join(tmpdir(), "skywork-picture-"));
 const frames: string[] = [];
 
-/** Takes a picture that stays for so long. */
+/** Takes a picture that is shown for that long. */
 async function show(page: Page, seconds: number): Promise<void> {
   const name = `${String(frames.length).padStart(3, "0")}.png`;
   await page.screenshot({ path: join(folder, name) });

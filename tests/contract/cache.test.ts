@@ -57,7 +57,7 @@ describe("cache", () => {
     ]);
   });
 
-  // Exception: an in-process cache belongs to its instance, so only Redis is shared.
+  // Exception: an in-process cache belongs to its instance; only Redis is shared.
   test("is shared by instances where there is Redis, and only there", async () => {
     const another = await subject.openAnother();
     const key = uniqueKey();

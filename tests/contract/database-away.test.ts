@@ -1,4 +1,4 @@
-// What the production database does when its server is away, silent, cuts a connection, or contends for rows.
+// How the production database behaves when its server is unavailable or silent, cuts a connection, or rows are locked.
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Backend, openBackend } from "../../server/infrastructure.ts";
@@ -126,7 +126,7 @@ describe.each(databases)("$name behind a bad network", ({ url: serverUrl }) => {
           way === "rawTransaction"
             ? () => backend.database.rawTransaction(insert(id))
             : () => backend.database.transaction(({ sql }) => insert(id)(sql));
-        // COM_QUERY and its text; a new connection's "READ COMMITTED" is not meant.
+        // A COM_QUERY packet with exactly this text; a new connection's "READ COMMITTED" must not match.
         proxy.cutOn("\u0003COMMIT", when);
         expect(classifyDatabaseError(await failureOf(work()))).toBe("unknownOutcome");
         expect(await exists(id)).toBe(committed);
@@ -234,7 +234,7 @@ describe.each(databases)("$name behind a bad network", ({ url: serverUrl }) => {
 });
 
 describe("a start that waits for its database", () => {
-  /** Opens as a server in production does; `lines` is what it has logged. */
+  /** Opens as a production server does; `lines` is what it has logged. */
   function start(url: string, databaseWaitMs: number) {
     const lines: string[] = [];
     const destination = { write: (line: string) => void lines.push(line) };
@@ -243,7 +243,7 @@ describe("a start that waits for its database", () => {
       config: { environment: "production", redis: null, database: { kind: "mysql", url } },
       databaseWaitMs,
     });
-    // Whoever awaits it later hears of it.
+    // A rejection is observed by the test that awaits it later.
     opening.catch(() => undefined);
     return { opening, lines };
   }
@@ -265,7 +265,7 @@ describe("a start that waits for its database", () => {
         const { opening, lines } = start(through.href, 60_000);
         await expect.poll(() => lines.length, { timeout: 20_000 }).toBe(1);
         expect(lines[0]).toContain(through.host);
-        // Some tries more.
+        // Long enough for a few more attempts.
         await sleep(1_500);
         expect(lines).toHaveLength(1);
         proxy.restore();
@@ -327,7 +327,7 @@ describe("a DATABASE_URL that cannot be used is explained without its password",
     async (server) => {
       const fresh = await freshMysql(server.url);
       await fresh.drop();
-      // Nobody waits for what a person has to mend.
+      // There is no point in waiting for something that only a person can fix.
       const opening = open("mysql", fresh.url, "production", 60_000);
       await expect(opening).rejects.toThrow(/CREATE DATABASE `skywork_test_/);
       const backend = await open("mysql", fresh.url, "test");

@@ -1,4 +1,4 @@
-// The table of database errors whose servers cannot be had here (failover, group replication, TiDB), and the retry's bounds.
+// Classifies errors of servers that cannot be run here (failover, group replication, TiDB), and tests the retry limits.
 import { setTimeout as sleep } from "node:timers/promises";
 import { DriverAdapterError } from "@prisma/driver-adapter-utils";
 import { describe, expect, test } from "vitest";

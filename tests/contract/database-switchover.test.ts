@@ -1,4 +1,4 @@
-// A planned switchover: the former primary lives on, read-only, and new connections are led to the new one.
+// A planned switchover: the former primary stays up, read-only, and new connections are directed to the new one.
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Backend, openBackend } from "../../server/infrastructure.ts";
@@ -23,7 +23,7 @@ describe.skipIf(missing !== null).each(databases)("a switchover to $name", ({ ur
   const user = `app_${randomBytes(6).toString("hex")}`;
   const account = `'${user}'@'%'`;
 
-  /** The database and a user that may not write while its server is read-only; both servers have them. */
+  /** Creates, on either server, the database and a user that cannot write while the server is read-only. */
   async function prepare(serverUrl: string): Promise<void> {
     const name = new URL(fresh.url).pathname.slice(1);
     const charset = "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin";
@@ -60,7 +60,7 @@ describe.skipIf(missing !== null).each(databases)("a switchover to $name", ({ ur
 
   const insert = (id: string) => (sql: SqlSession) =>
     sql.execute("INSERT INTO users (id, email, updatedAt) VALUES (?, ?, ?)", [id, id, new Date()]);
-  /** Ten writes in each lane, at once; what the failures mean. */
+  /** Makes ten writes in each lane simultaneously; returns what the failures are classified as. */
   async function write(name: string): Promise<string[]> {
     const { database } = backend;
     const all = Array.from({ length: 10 }, (_, n) => [
@@ -86,7 +86,7 @@ describe.skipIf(missing !== null).each(databases)("a switchover to $name", ({ ur
     const fromMs = Date.now();
     while (Date.now() - fromMs < 3_000)
       expect(await write("read-only")).toEqual(Array.from({ length: 20 }, () => "away"));
-    // The ten of both lanes every two seconds at most, and those this test makes.
+    // At most the ten connections of both lanes every two seconds, plus those this test opens.
     const times = 1 + Math.ceil((Date.now() - fromMs) / 2_000);
     expect((await connections()) - madeBefore).toBeLessThanOrEqual(10 * times + 5);
 

@@ -1,4 +1,4 @@
-// TLS to the database: what ssl=, sslca= and DATABASE_SSL_CA accept, what they refuse, and in which words.
+// TLS to the database: what ssl=, sslca= and DATABASE_SSL_CA accept and refuse, and the error messages.
 import { randomBytes } from "node:crypto";
 import { access } from "node:fs/promises";
 import { join } from "node:path";
@@ -18,9 +18,9 @@ const NOT_SIGNED = /not signed by the CA that sslca/;
 const OTHER_HOST = /is for another host than 127\.0\.0\.1.*ssl=verify-ca/s;
 const TLS_ONLY = /over TLS only\. Add \?ssl=verify.*sslca=.*DATABASE_SSL_CA/s;
 
-/** A database on a server, and a user of it who may come over TLS only. */
+/** A database on a server, with a user that may only connect over TLS. */
 interface Subject {
-  /** The URL of that user; `query` is what follows the question mark. */
+  /** The URL for that user; `query` is what follows the question mark. */
   url(query?: string, host?: string): string;
   drop(): Promise<void>;
 }
@@ -47,7 +47,7 @@ async function createSubject(serverUrl: string): Promise<Subject> {
   };
 }
 
-/** Opens, asks which cipher the raw lane and Prisma's use, closes. Rejects as opening does. */
+/** Opens, asks which cipher the raw lane and Prisma's lane use, and closes. Rejects as opening does. */
 async function ciphers(url: string, sslCa?: string): Promise<string[]> {
   const backend = await openBackend({
     logger,
@@ -74,7 +74,7 @@ async function refusal(url: string, sslCa?: string): Promise<string> {
     () => new Error("it was let in"),
     (reason: unknown) => reason,
   );
-  // A plain Error: main.ts prints its sentence; of any other kind it prints the stack.
+  // A plain Error: main.ts prints only its message; for any other kind it prints the stack.
   expect(Object.getPrototypeOf(error)).toBe(Error.prototype);
   const { message } = error as Error;
   expect(message).not.toContain(PASSWORD);
@@ -189,7 +189,7 @@ const { databases } = await availableServers();
 const mysql = databases.find(({ engine }) => engine === "mysql")?.url;
 const ownCa = mysql === undefined ? null : await certificateOf(mysql);
 
-/** The CA that MySQL made itself; null where its data directory cannot be read. */
+/** Returns the CA that MySQL generated; null if its data directory cannot be read. */
 async function certificateOf(serverUrl: string): Promise<string | null> {
   const connection = await connectMysql(serverUrl);
   const [row]: { folder: string }[] = await connection.query("SELECT @@datadir AS folder");

@@ -8,7 +8,7 @@ import { available } from "../support/backend.ts";
 import type { OpenedBackend } from "../support/databases.ts";
 import { useBackend } from "../support/use-app.ts";
 
-/** Inserts a user and answers its id. */
+/** Inserts a user and returns its id. */
 async function createUser({ backend }: OpenedBackend, credits = 0): Promise<string> {
   const id = randomUUID();
   await backend.database.models.user.create({ data: { id, email: `${id}@example.com`, credits } });
@@ -134,7 +134,7 @@ describe("database", () => {
     expect(rows).toEqual([{ answer: row.answer }]);
   });
 
-  // Exception: SQLite's driver cuts text at a NUL character, so the embedded back end stores U+FFFD in its place.
+  // Exception: SQLite's driver truncates text at a NUL character, so the embedded back end stores U+FFFD instead.
   test("a NUL character cuts nothing off", async () => {
     const id = await createUser(subject);
     await database().models.user.update({ where: { id }, data: { name: "a\0b" } });
@@ -199,7 +199,7 @@ describe("database", () => {
       const [row] = await sql.query<{ credits: number }>(lock, [id]);
       await sql.execute("UPDATE users SET credits = ? WHERE id = ?", [(row?.credits ?? 0) + 1, id]);
     };
-    // As many callers as there are connections: on a busy machine one more may wait too long for one.
+    // No more callers than connections: on a busy machine an additional one might wait too long for a connection.
     await Promise.all(
       [database(), another].flatMap((instance) =>
         [1, 2, 3].map(async (caller) => {
@@ -220,7 +220,7 @@ describe("database", () => {
         await sql.execute(ADD, [1, first]);
         await models.user.update({ where: { id: second }, data: { credits: { increment: 1 } } });
       });
-    // Fewer callers than connections: on a busy machine one more may wait too long for one.
+    // Fewer callers than connections: on a busy machine one more might wait too long for a connection.
     const caller = async (from: string, to: string) => {
       await move(from, to);
       await move(to, from);

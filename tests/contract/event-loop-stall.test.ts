@@ -17,7 +17,7 @@ import { deferred } from "../support/deferred.ts";
 
 const { databases } = await availableServers();
 
-/** Keeps this process's only thread busy, as a huge JSON or a garbage collection under memory pressure would. */
+/** Blocks this process's only thread, as parsing huge JSON or a garbage collection under memory pressure would. */
 function block(ms: number): void {
   const untilMs = performance.now() + ms;
   while (performance.now() < untilMs);
@@ -58,7 +58,7 @@ describe.each(databases)("a process that is blocked does not blame $name", ({ ur
     });
     await started;
     block(1_300);
-    // Each question goes out on a connection of its own; it is answered during the stall, and read too late.
+    // Each query goes out on its own connection; its answer arrives during the stall, and is read too late.
     let asked = 0;
     const stall = () => {
       asked += 1;

@@ -49,7 +49,7 @@ describe("limiter", () => {
     expect((await limiter.consume(key)).allowed).toBe(true);
   });
 
-  // Exception: an embedded instance counts alone.
+  // Exception: embedded instances count separately.
   test("instances share the count where there is Redis, and only there", async () => {
     const another = await subject.openAnother();
     const key = uniqueKey();

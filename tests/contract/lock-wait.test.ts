@@ -20,7 +20,7 @@ const STATEMENTS: Readonly<Record<string, (tx: DatabaseTransaction, id: string) 
     }),
 };
 
-// SQLite has no row locks: its one writer is waited for in tests/contract/sqlite-busy.test.ts.
+// SQLite has no row locks; waiting for its single writer is tested in tests/contract/sqlite-busy.test.ts.
 describe.runIf(available.dialect === "mysql")("a row that stays locked", () => {
   let opened: OpenedBackend;
   const id = randomUUID();

@@ -49,7 +49,7 @@ describe("locks", () => {
     await lease.release();
   });
 
-  // Exception: in-process locks belong to their instance; the database alone keeps two embedded processes apart.
+  // Exception: in-process locks belong to their instance; two embedded processes are only kept apart by the database.
   test("hold between instances where there is Redis, and only there", async () => {
     const another = await subject.openAnother();
     const key = uniqueKey();

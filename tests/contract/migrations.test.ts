@@ -1,4 +1,4 @@
-// Migrating is safe twice at once, after a crash, and against a changed file, as Prisma would have it.
+// Migrating is safe when run twice simultaneously, after a crash, and when a file has changed, as with Prisma.
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -102,7 +102,7 @@ describe.each(databases)("a migration of $name that stopped halfway", (server) =
     return createConnection(parseMysqlUrl(url).connection);
   }
 
-  /** Leaves the database as a crash in the first migration would: `done` statements run, `noted` of them remembered. */
+  /** Leaves the database as a crash in the first migration would: `done` statements run, `noted` of them recorded. */
   async function crashed(done: number, noted: number): Promise<FreshDatabase> {
     const database = await freshMysql(server.url);
     const connection = await connect(database.url);
@@ -160,7 +160,7 @@ describe.each(databases)("a migration of $name that stopped halfway", (server) =
 describe.each(databases)("migrating $name, statement by statement", (server) => {
   const connect = (url: string) => createConnection(parseMysqlUrl(url).connection);
 
-  /** Applies what is pending, and loses the connection instead of sending the `at`th note. */
+  /** Applies what is pending, but loses the connection instead of recording a step for the `at`th time. */
   async function killedAtNote(url: string, at: number): Promise<boolean> {
     const connection = await connect(url);
     const query = connection.query.bind(connection) as (
@@ -186,7 +186,7 @@ describe.each(databases)("migrating $name, statement by statement", (server) => 
   test("goes on by itself from a kill between any statement and the note of it", async () => {
     const database = await freshMysql(server.url);
     let kills = 0;
-    // Each run notes what the one before it did, and dies after the next statement.
+    // Each run records the previous run's last statement, and dies after the next statement.
     while (await killedAtNote(database.url, kills === 0 ? 1 : 2)) kills += 1;
     const migrations = await readMigrations("mysql");
     const statements = migrations.flatMap((migration) => migration.statements);
@@ -225,7 +225,7 @@ describe.each(databases)("migrating $name, statement by statement", (server) => 
     await database.drop();
   });
 
-  /** A database whose last migration, an index on `users`, is pending, and a transaction that has read `users`. */
+  /** A database whose last migration (an index on `users`) is pending, and an open transaction that read `users`. */
   async function heldByAReader() {
     const database = await freshMysql(server.url);
     await (await openAt(database.url)).close();

@@ -1,5 +1,5 @@
-// A database user who may only read and write rows starts on a migrated database, and is told what to
-// do on one that is not.
+// A database user that may only read and write rows can start on a migrated database; on one that is not migrated, the
+// error says what to do.
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { availableServers } from "../support/servers.ts";

@@ -34,7 +34,7 @@ describe("pubsub", () => {
     expect(left).toEqual([]);
   });
 
-  // Exception: an embedded instance has no other to talk to.
+  // Exception: an embedded instance has no other to publish to.
   test.runIf(available.redis)("crosses instances where there is Redis", async () => {
     const another = await subject.openAnother();
     const channel = uniqueKey();

@@ -1,4 +1,4 @@
-// What the key-value side does while Redis is killed, frozen, flushed or absent from the start.
+// How the key-value side behaves while Redis is killed, frozen, flushed, or unavailable from the start.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { KeyValues } from "../../server/kv/ports.ts";
 import { openRedis } from "../../server/kv/redis/open.ts";
@@ -17,7 +17,7 @@ const configOf = (port: number) =>
   ({ kind: "single", host: "127.0.0.1", port, tls: false, db: 0 }) as const;
 const rule = { name: "away", points: 3, windowMs: 60_000 };
 
-/** Everything one request may ask of the key-value side, one after the other. Throws when that takes over three seconds. */
+/** Everything one request may ask of the key-value side, in sequence. Throws if that takes more than three seconds. */
 const oneRequest = (store: KeyValues) => within(3_000, () => askEverything(store));
 
 async function askEverything(store: KeyValues): Promise<unknown[]> {
@@ -40,7 +40,7 @@ describe.runIf(redisServerInstalled)("Redis going away", { timeout: 240_000 }, (
 
   const up = () =>
     expect.poll(() => store.check(), { timeout: 60_000, interval: 100 }).toEqual({ status: "up" });
-  /** Until Redis has a part in every answer again: what is slow may open the circuit by itself. */
+  /** Waits until Redis takes part in every answer again: slow answers alone may still open the circuit. */
   const calm = () =>
     expect
       .poll(() => oneRequest(store), { timeout: 60_000, interval: 100 })
@@ -71,7 +71,7 @@ describe.runIf(redisServerInstalled)("Redis going away", { timeout: 240_000 }, (
       await begin();
       const during = await Promise.all(Array.from({ length: 20 }, () => oneRequest(store)));
       for (const answers of during) expect(answers).toEqual([true, undefined, 2, undefined]);
-      // An open circuit asks nobody: every question after the first silence was answered without Redis.
+      // An open circuit sends nothing: every request after the first timeout was answered without Redis.
       expect(store.stats()).toMatchObject({ circuitOpen: true, opened: opened + 1 });
       const fallbacks = store.stats()?.fallbacks ?? Number.NaN;
       expect(await oneRequest(store)).toEqual([true, undefined, 2, undefined]);

@@ -1,4 +1,4 @@
-// A Redis failure is told with its address and a reason, and without a stack.
+// A Redis failure is logged with its address and a reason, and without a stack.
 import { describe, expect, test } from "vitest";
 import { addressOf, reasonOf } from "../../server/kv/redis/failure.ts";
 import { openRedis } from "../../server/kv/redis/open.ts";

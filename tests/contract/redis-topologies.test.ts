@@ -1,4 +1,4 @@
-// The key-value side works over Redis Cluster and behind Sentinels, by a failover of the latter.
+// The key-value side works on Redis Cluster and behind Sentinels, including a failover of each.
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -34,8 +34,8 @@ const cli = (port: number, ...args: string[]) =>
   });
 
 /**
- * Until a command's answer contains `text`; also outside of tests, where expect.poll may not be used. A Sentinel that was
- * kept from running for two seconds distrusts its clock for thirty, and fails nothing over.
+ * Waits until a command's output contains `text`; also usable outside of tests, where expect.poll is not. A Sentinel
+ * that was suspended for two seconds distrusts its clock for thirty, and starts no failover meanwhile.
  */
 const answers = (text: string, port: number, ...args: string[]) =>
   vi.waitFor(() => expect(cli(port, ...args)).toContain(text), { timeout: 45_000, interval: 100 });
@@ -50,10 +50,10 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** The whole interface once, over keys that live on different nodes. */
+/** Uses the whole interface once, with keys that live on different nodes. */
 async function useEverything(store: KeyValues): Promise<void> {
   const keys = Array.from({ length: 8 }, uniqueKey);
-  // After an outage a cache may drop what it is given, and is not trusted for two seconds.
+  // After an outage the cache may drop writes, and is not trusted for two seconds.
   const writeAndRead = async () => {
     await Promise.all(keys.map((key) => store.cache.set(key, key, 60)));
     return Promise.all(keys.map((key) => store.cache.get(key)));
@@ -74,7 +74,7 @@ async function useEverything(store: KeyValues): Promise<void> {
 
   const heard: string[] = [];
   await store.pubsub.subscribe(keys[0] ?? "", (message) => heard.push(message));
-  // Messages are told to whoever listens: just after a failover the subscribing connection may not be there yet.
+  // Only current subscribers receive messages, and just after a failover the connection may not be subscribed yet.
   const say = async () => {
     await store.pubsub.publish(keys[0] ?? "", "hello");
     expect(heard).toContain("hello");
@@ -85,7 +85,7 @@ async function useEverything(store: KeyValues): Promise<void> {
 describe.runIf(redisServerInstalled)("Redis Cluster", () => {
   test("everything works over keys of several nodes", { timeout: 300_000 }, async () => {
     const ports = [await freePort(), await freePort()];
-    // The bus is 10,000 above the port unless told, and that may be no port at all.
+    // By default the bus port is 10,000 above the port, which may not be a valid port at all.
     const buses = [await freePort(), await freePort()];
     for (const [index, port] of ports.entries()) {
       start(
@@ -136,8 +136,8 @@ describe.runIf(redisServerInstalled)("Redis Cluster with a replica", () => {
     cli(a, "cluster", "addslotsrange", "0", "5460");
     cli(b, "cluster", "addslotsrange", "5461", "10922");
     cli(c, "cluster", "addslotsrange", "10923", "16383");
-    // As `redis-cli --cluster create` does: equal epochs are settled between pairs later, and a replica that has not heard of
-    // its master's new one when the master falls silent gets no vote, ever ("slot epoch > reqEpoch").
+    // As `redis-cli --cluster create` does: equal epochs are only resolved between pairs later, and a replica that has
+    // not learned of its master's new epoch when the master goes silent never gets a vote ("slot epoch > reqEpoch").
     for (const [index, port] of ports.entries())
       cli(port, "cluster", "set-config-epoch", String(index + 1));
     for (const [index, port] of ports.entries())
@@ -147,7 +147,7 @@ describe.runIf(redisServerInstalled)("Redis Cluster with a replica", () => {
     cli(replica, "cluster", "replicate", idOfA);
     for (const port of ports) await answers("cluster_state:ok", port, "cluster", "info");
     await answers("master_link_status:up", replica, "info", "replication");
-    // All of them must know the replica as one, or nobody votes for it.
+    // All of them must know it as a replica, or it gets no votes.
     for (const port of [b, c]) await answers(`slave ${idOfA}`, port, "cluster", "nodes");
     const nodes = ports.map((port) => ({ host: "127.0.0.1", port }));
     const store = await openRedis({ kind: "cluster", nodes }, options);
@@ -155,7 +155,7 @@ describe.runIf(redisServerInstalled)("Redis Cluster with a replica", () => {
       await expect.poll(() => store.check(), { timeout: 30_000 }).toEqual({ status: "up" });
       await useEverything(store);
       processes.get(a)?.kill("SIGSTOP");
-      // Keys of every node, so that the silence is met.
+      // Keys on every node, so that some commands hit the frozen one.
       for (let n = 0; n < 12; n += 1) await store.cache.set(uniqueKey(), "x", 60);
       await answers("role:master", replica, "info", "replication");
       await expect.poll(() => store.check(), { timeout: 60_000 }).toEqual({ status: "up" });
@@ -202,8 +202,8 @@ describe.runIf(redisServerInstalled)("Redis behind Sentinels", () => {
   });
 
   /**
-   * Asked until it is done: it is refused before the Sentinel has heard how the replica does (NOGOODSLAVE), and given up
-   * when the replica takes longer than `failover-timeout` to be promoted, as on a busy machine.
+   * Repeated until it succeeds: it is refused until the Sentinel knows the replica's state (NOGOODSLAVE), and aborted
+   * if the replica takes longer than `failover-timeout` to be promoted, as on a busy machine.
    */
   function failOver(): void {
     const known = cli(ports.sentinel, "sentinel", "get-master-addr-by-name", "house");

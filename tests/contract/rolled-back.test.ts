@@ -1,4 +1,4 @@
-// What the database has rolled back by itself stays rolled back: nothing that the transaction still sends is written.
+// What the database has rolled back on its own stays rolled back: nothing the transaction still sends is written.
 import { randomUUID } from "node:crypto";
 import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
@@ -21,7 +21,7 @@ async function stored(...ids: string[]): Promise<string[]> {
   return rows.map(({ id }) => id);
 }
 
-/** Fails at `locked`, a row whose holder waits for this transaction; then writes `id`. */
+/** Fails at `locked`, a row whose holder waits for this transaction; then tries to write `id`. */
 type Work = (tx: DatabaseTransaction, locked: string, id: string) => Promise<unknown>;
 
 const WAYS: Readonly<Record<string, Work>> = {
@@ -47,14 +47,14 @@ test("a transaction with a statement that failed writes nothing, although the er
     await insert(sql, after).catch(() => undefined);
   });
   await expect(running).rejects.toThrow();
-  // Its connection is used again, and must not bring the rows along.
+  // Reusing its connection must not bring the rows back.
   for (let again = 0; again < 10; again += 1)
     await database.transaction(({ sql }) => sql.execute(TOUCH, [after]));
   expect(await stored(before, after)).toEqual([]);
 });
 
 describe.runIf(available.dialect === "mysql")("the victim of a deadlock", () => {
-  /** Makes the transaction of `work` the victim, once; what it tries again does nothing. Its rows are in `ids`. */
+  /** Makes the transaction of `work` the deadlock victim once; its retry does nothing. It writes the rows `ids`. */
   async function deadlock(work: Work, ids: { before: string; after: string }): Promise<number> {
     const { database } = opened.backend;
     const [mine, theirs] = [randomUUID(), randomUUID()];
@@ -63,7 +63,7 @@ describe.runIf(available.dialect === "mysql")("the victim of a deadlock", () => 
     let tries = 0;
     const { promise: isWaiting, resolve: waiting } = deferred();
     const holder = database.rawTransaction(async (sql) => {
-      // The lighter transaction is the one that has to go.
+      // InnoDB rolls back the lighter transaction, so make this one heavier.
       for (let rows = 0; rows < 30; rows += 1) await insert(sql, randomUUID());
       await sql.execute(TOUCH, [theirs]);
       const running = database.transaction(async (tx) => {
@@ -85,7 +85,7 @@ describe.runIf(available.dialect === "mysql")("the victim of a deadlock", () => 
 
   test.each(Object.entries(WAYS))("writes nothing %s", async (_way, work) => {
     const ids = { before: randomUUID(), after: randomUUID() };
-    // Whatever became of the error, the transaction runs again.
+    // The transaction is retried no matter how `work` handled the error.
     const tries = await deadlock(work, ids);
     const rows = await stored(ids.before, ids.after);
     expect({ tries, rows }).toEqual({ tries: 2, rows: [] });
@@ -93,7 +93,7 @@ describe.runIf(available.dialect === "mysql")("the victim of a deadlock", () => 
 });
 
 describe.runIf(available.dialect === "mysql")("a transaction on MySQL", () => {
-  // As Galera does when another node was first: unlike after a deadlock, what follows is committed at once.
+  // As Galera does when another node committed first. Unlike after a deadlock, what follows is committed immediately.
   test("that was rolled back as a whole writes nothing that follows", async () => {
     const { database } = opened.backend;
     await database.models.$executeRawUnsafe(`CREATE PROCEDURE rolled_back() BEGIN
@@ -106,7 +106,7 @@ describe.runIf(available.dialect === "mysql")("a transaction on MySQL", () => {
       await insert(tx.sql, ids[0]);
       const sent = [tx.sql.execute("CALL rolled_back()", []), insert(tx.sql, ids[1])];
       const settled = Promise.allSettled(sent);
-      // Prisma itself puts in order only what comes in one turn.
+      // Prisma itself only keeps the order of what is sent in the same turn of the event loop.
       await nextTurn();
       await Promise.allSettled([settled, insert(tx.sql, ids[2])]);
       await create(tx, ids[3]).catch(() => undefined);
@@ -121,7 +121,7 @@ describe.runIf(available.dialect === "mysql")("a transaction on MySQL", () => {
     const id = randomUUID();
     let late: Promise<unknown> = Promise.resolve();
     const running = database.transaction(async ({ models }) => {
-      // Three statements; ROLLBACK comes behind the first.
+      // An upsert is three statements; the ROLLBACK follows the first.
       const row = { where: { id }, create: { id, email: id }, update: {} };
       late = models.user.upsert(row).catch(() => undefined);
       await nextTurn();

@@ -1,4 +1,4 @@
-// The comparison of the migrated databases with prisma/schema.prisma, column by column and index by index.
+// Compares the migrated databases with prisma/schema.prisma, column by column and index by index.
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import type { SqlSession } from "../../server/database/ports.ts";
@@ -52,14 +52,14 @@ describe("schema", () => {
   );
 });
 
-/** A table as both sides are written down for comparing: "name type nullability default". */
+/** A table in the textual form used to compare both sides: "name type nullability default". */
 interface TableText {
   name: string;
   columns: string[];
   indexes: string[];
 }
 
-/** A migration adds its columns at the end, and the model has them where they belong: their order says nothing. */
+/** Sorts columns and indexes: migrations append columns while the model groups them, so their order is irrelevant. */
 function sorted(list: TableText[]): TableText[] {
   return list
     .map(({ name, columns, indexes }) => ({
@@ -133,7 +133,7 @@ async function readMysql(sql: SqlSession): Promise<TableText[]> {
       columns: columns
         .filter(({ tableName }) => tableName === name)
         .map((column) => {
-          // MySQL and MariaDB differ in the display width of integers and in quoting defaults.
+          // MySQL and MariaDB differ in the display width of integers and in how they quote defaults.
           const type = column.type.toLowerCase().replace(/^(int|bigint|tinyint)\(\d+\)/, "$1");
           const fallback =
             (column.fallback ?? "NULL").toLowerCase() === "null" ? "none" : column.fallback;
@@ -221,33 +221,33 @@ async function readSqlite(sql: SqlSession): Promise<TableText[]> {
   return found;
 }
 
-/** One column as the schema declares it. */
+/** A column as declared in the schema. */
 interface SchemaColumn {
   name: string;
   /** Prisma's scalar: String, Int, DateTime, Boolean. */
   scalar: string;
-  /** The @db attribute, e.g. VarChar(36); undefined when there is none. */
+  /** The @db attribute, for example VarChar(36); undefined if there is none. */
   native: string | undefined;
   nullable: boolean;
   /** The text inside @default(...), if any. */
   default: string | undefined;
 }
 
-/** One index; the primary key is called PRIMARY. */
+/** An index; the primary key is called PRIMARY. */
 interface SchemaIndex {
   name: string;
   unique: boolean;
   columns: string[];
 }
 
-/** One table. */
+/** A table. */
 interface SchemaTable {
   name: string;
   columns: SchemaColumn[];
   indexes: SchemaIndex[];
 }
 
-/** Reads the tables out of a schema's text. Throws on anything it does not know, so that nothing goes uncompared. */
+/** Parses the tables of a schema. Throws on anything it does not know, so that nothing goes uncompared. */
 function readPrismaSchema(text: string): SchemaTable[] {
   const tables: SchemaTable[] = [];
   for (const match of text.matchAll(/^model (\w+) \{\n([\s\S]*?)^\}/gm)) {

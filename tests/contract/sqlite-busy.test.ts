@@ -1,4 +1,4 @@
-// Another process's lock on the SQLite file loses nothing acknowledged (prisma#29933).
+// Another process's lock on the SQLite file loses no acknowledged write (prisma#29933).
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
@@ -19,7 +19,7 @@ describe("SQLite beside another writing process", () => {
     path = sqlitePath(opened.config.database.url);
   });
 
-  /** Starts the other process and waits until it has the lock. */
+  /** Starts the other process and waits until it holds the lock. */
   async function lock(holdMs: number | "told", times: number): Promise<ChildProcess> {
     const child = spawn(process.execPath, [LOCKER, path, String(holdMs), String(times)], {
       stdio: ["pipe", "pipe", "inherit"],
@@ -31,7 +31,7 @@ describe("SQLite beside another writing process", () => {
   const insertSql = "INSERT INTO users (id, email, updatedAt) VALUES (?, ?, ?)";
   const insert = (id: string) => (sql: SqlSession) => sql.execute(insertSql, [id, id, new Date()]);
 
-  /** One write in one of the four ways the server has. */
+  /** Writes in one of the four ways that the server uses. */
   function write(id: string, way: number): Promise<unknown> {
     const { database } = opened.backend;
     switch (way % 4) {
@@ -48,7 +48,7 @@ describe("SQLite beside another writing process", () => {
     }
   }
 
-  /** What a process that was never here sees in the file. */
+  /** Returns what a new connection sees in the file. */
   function idsInFile(): Set<string> {
     const fresh = new Libsql(path);
     try {

@@ -1,4 +1,4 @@
-// Every raw statement of the program runs on MySQL and MariaDB as they come, and locks what is meant, no more.
+// Every raw statement of the program runs on default installations of MySQL and MariaDB, and locks only what it should.
 import { randomBytes } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -19,7 +19,7 @@ import { listStatements, type Statement } from "../support/statement-list.ts";
 import { silent as logger } from "../support/silent.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
-// SQLite's own connection and migrations, the sandbox (no database) and the development commands.
+// SQLite's own connection and migrations, the sandbox (which has no database), and the development commands.
 const ELSEWHERE =
   /^server\/(sandbox\/|database\/sqlite\/|database\/migrations\/sqlite\.ts|cli\/dev)/;
 // `DELETE /api/…` is a route.
@@ -42,7 +42,7 @@ interface Piece {
   property?: { name?: string };
 }
 
-/** Every statement of the server's source. */
+/** Returns every statement in the server's source. */
 function sourceStatements() {
   const files = readdirSync(join(ROOT, "server"), { recursive: true, encoding: "utf8" })
     .map((file) => `server/${file.replaceAll("\\", "/")}`)
@@ -50,7 +50,7 @@ function sourceStatements() {
   return files.sort().flatMap((file) => statementsOf(file, readFileSync(join(ROOT, file), "utf8")));
 }
 
-/** The statements of one file's text. */
+/** Returns the statements in one file. */
 function statementsOf(file: string, source: string) {
   const found = new Set<string>();
   const add = (node: Piece | undefined, always: boolean) => {
@@ -75,7 +75,7 @@ function textOf(node: Piece | undefined): string | undefined {
   if (node?.type === "Literal") return typeof node.value === "string" ? node.value : undefined;
   if (node?.type !== "TemplateLiteral") return undefined;
   const text = (node.quasis ?? []).map(({ value }) => value.cooked ?? "").join(HOLE);
-  // Only holes and a tail: `${sql} LIMIT 10` names a statement that stands elsewhere.
+  // Begins with a hole: `${sql} LIMIT 10` refers to a statement defined elsewhere.
   return text.trimStart().startsWith(HOLE) ? undefined : text;
 }
 
@@ -85,12 +85,12 @@ function statementOf(file: string, text: string) {
     .split(HOLE)
     .map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"))
     .join("[\\s\\S]*?");
-  // What the program appends to a constant: a list of values, a limit.
+  // What the program may append to a constant: a list of values, a limit.
   const whole = new RegExp(`^${pattern}(?: \\((?:\\?,?)+\\))?(?: LIMIT \\d+)?$`);
   return {
     /** `file: beginning of the statement` */
     where: `${file}: ${words.replaceAll(HOLE, "…").slice(0, 90)}`,
-    /** Whether a whole statement, its holes filled, is this one. */
+    /** Whether a complete statement, with its holes filled, is this one. */
     matches: (sql: string) => whole.test(oneLine(sql)),
   };
 }
@@ -98,7 +98,7 @@ function statementOf(file: string, text: string) {
 const oneLine = (text: string) => text.replace(/\s+/g, " ").trim();
 
 test("every statement in the server's source has a row in tests/support/statement-list.ts", () => {
-  // Those for SQLite alone: every suite on SQLite runs them.
+  // Those for SQLite only: every suite on SQLite runs them.
   const sqlite = [
     ...Object.values(LEDGER_SQL.sqlite),
     ...Object.values(KEY_SQL.sqlite),
@@ -163,7 +163,7 @@ describe.each(databases)("statements on $name", ({ url: serverUrl, engine }) => 
   const name = `skywork_test_${randomBytes(6).toString("hex")}`;
   const user = name.slice(0, 25);
   const collation = engine === "mysql" ? " COLLATE utf8mb4_0900_ai_ci" : "";
-  // MySQL's own default; MariaDB has it as an option of late versions only.
+  // MySQL's own default; only recent versions of MariaDB offer it, as an option.
   const plugin = engine === "mysql" ? "IDENTIFIED WITH caching_sha2_password BY" : "IDENTIFIED BY";
   let root: Connection;
   let connection: Connection;
@@ -217,7 +217,7 @@ describe.each(databases)("statements on $name", ({ url: serverUrl, engine }) => 
     expect(failed).toEqual([]);
   });
 
-  /** The rows another transaction finds locked. */
+  /** Returns the rows that another transaction finds locked. */
   async function lockedRows(): Promise<Record<string, string[]>> {
     const locked: Record<string, string[]> = {};
     for (const table of TABLES) {
@@ -234,7 +234,7 @@ describe.each(databases)("statements on $name", ({ url: serverUrl, engine }) => 
     return locked;
   }
 
-  /** MySQL tells each lock: none may be of a gap, where nothing stands yet. */
+  /** MySQL lists every lock: none may cover a gap, where no row exists yet. */
   async function gapLocks(): Promise<string[]> {
     const rows: { lockText: string }[] = await root.query(
       `SELECT CONCAT(l.OBJECT_NAME, ' ', l.INDEX_NAME, ' ', l.LOCK_MODE, ' ', l.LOCK_DATA) AS lockText

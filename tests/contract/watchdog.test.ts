@@ -1,4 +1,4 @@
-// Which silence ends a statement, and which refusal does not.
+// Which silence aborts a statement, and which refusal does not.
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";

@@ -1,4 +1,4 @@
-// Backup and point-in-time restore, by the commands of docs/operations/backup-and-restore.md, and what reconcile finds after.
+// Backup and point-in-time restore as in docs/operations/backup-and-restore.md, and what reconcile finds afterwards.
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -52,7 +52,7 @@ test("a dropped database comes back to the second; reconcile brings what was pai
   await spend(user, "in-the-dump");
   guideRuns("Every night: a dump");
 
-  // Another day and night: the copied logs begin before the dump that will be restored.
+  // Another day and night, so that the copied logs begin before the dump that will be restored.
   await spend(user, "on-the-first-day");
   guideRuns("All day: the binary log");
   await database.query("FLUSH BINARY LOGS");
@@ -87,12 +87,12 @@ test("a dropped database comes back to the second; reconcile brings what was pai
   expect(await balanceOf(again), "the purchase of the lost time, without its spend").toBe(
     kept + 1_500,
   );
-  // A key of before is still known: nobody pays twice for what they repeat.
+  // A key from before the restore is still known, so a retry is not charged twice.
   expect(await spend(again, "in-the-binary-log")).toMatchObject({ replayed: true });
   expect(await server.stop()).toBe(0);
 });
 
-/** The server's settings that the guide asks for. */
+/** The server settings that the guide asks for. */
 function settingsOfTheGuide(): Record<string, string> {
   const block = /```ini\n\[mysqld\]\n([\s\S]*?)```/.exec(guide)?.[1] ?? "";
   const pairs = block.split("\n").flatMap((line) => {
@@ -103,7 +103,7 @@ function settingsOfTheGuide(): Record<string, string> {
   return { server_id: "1", ...Object.fromEntries(pairs) };
 }
 
-/** Runs the shell blocks under a heading of the guide as they stand, but for the commands of ours, which need this suite's build. */
+/** Runs the shell blocks under a heading of the guide verbatim, except our own commands, which need this build. */
 function guideRuns(heading: string, env: Record<string, string> = {}): void {
   const section = guide.split(/^## /m).find((part) => part.startsWith(heading)) ?? "";
   const blocks = [...section.matchAll(/```sh\n([\s\S]*?)```/g)].map((match) => match[1] ?? "");
@@ -122,7 +122,7 @@ function guideRuns(heading: string, env: Record<string, string> = {}): void {
     });
 }
 
-/** The database's clock, once this second is over: a point in time is a whole second. */
+/** Returns the database's time once the current second is over: point-in-time recovery is accurate to a second. */
 async function afterThisSecond(): Promise<string> {
   const now = async () => {
     const [row] = await database.query<{ now: string }>(
@@ -131,7 +131,7 @@ async function afterThisSecond(): Promise<string> {
     return row?.now ?? "";
   };
   const begun = await now();
-  // Events carry their statement's second, and the one named is left out.
+  // Events carry the second of their statement, and recovery excludes the second it is given.
   for (;;) {
     await sleep(50);
     const later = await now();

@@ -1,4 +1,4 @@
-// A collector that is away or silent disturbs nobody, what is left is sent at the stop, and without one no SDK is loaded.
+// An unavailable or silent collector has no effect, shutdown sends pending spans, and without one no SDK is loaded.
 import { beforeAll, expect, test } from "vitest";
 import { ROOT } from "../bench/built.ts";
 import { startCollector } from "../support/collector.ts";
@@ -19,7 +19,7 @@ beforeAll(async () => {
   });
 });
 
-/** Writes at the exit how many files of the SDK the process has loaded, all CommonJS. (prom-client loads the bare API.) */
+/** On exit, prints how many SDK files the process has loaded; all are CommonJS. (prom-client loads only the API.) */
 const TELL_LOADED = `data:text/javascript,${encodeURIComponent(
   `import { createRequire } from "node:module";
   process.on("exit", () => {
@@ -28,7 +28,7 @@ const TELL_LOADED = `data:text/javascript,${encodeURIComponent(
   });`,
 )}`;
 
-/** Starts a server, asks it a hundred times, stops it. */
+/** Starts a server, sends it a hundred requests, and stops it. */
 async function live(more: Record<string, string>) {
   const program = ["--import", TELL_LOADED, ...SERVER_PROGRAM];
   const server = spawnServer({ ...env, ...more, PORT: String(await freePort()) }, program);
@@ -38,7 +38,7 @@ async function live(more: Record<string, string>) {
     expect(answer.status, await answer.text()).toBe(200);
   }
   server.child.kill("SIGTERM");
-  // 1 would say that the stop was cut off.
+  // Exit code 1 would mean that the shutdown was cut short.
   expect(await server.exited, server.output()).toBe(0);
   return { output: server.output(), loaded: Number(/loaded (\d+)/.exec(server.output())?.[1]) };
 }

@@ -1,4 +1,4 @@
-// Promise 10 on MySQL and on MariaDB: killed in mid-transaction again and again, and frozen, under load.
+// Promise 10 on MySQL and on MariaDB: killed mid-transaction repeatedly, and frozen, under load.
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { auditFailover } from "../support/failover-audit.ts";
@@ -14,11 +14,11 @@ const FULL = Boolean(process.env["FULL"]);
 const KILLS = FULL ? 50 : 3;
 const FREEZES = FULL ? 5 : 1;
 const RECOVERS_WITHIN_MS = 10_000;
-/** How long the database stays away, in turn: shorter and longer than a request is kept waiting. */
+/** How long the database is unavailable, in rotation: shorter and longer than a request is kept waiting. */
 const AWAY_MS = [0, 500, 1_000, 3_500];
-/** Longer than a request is kept waiting for a database that says nothing. */
+/** Longer than a request is kept waiting for an unresponsive database. */
 const FROZEN_MS = 4_000;
-/** When it is killed, in turn, beside whenever the last recovery is over: at the COMMIT of a batch. */
+/** When it is killed, in rotation: around the COMMIT of a batch, or as soon as the previous recovery is over. */
 const MOMENTS = ["before", "after", "any"] as const;
 
 const ENGINES = [
@@ -27,7 +27,7 @@ const ENGINES = [
 ] as const;
 const candidates = await Promise.all(
   ENGINES.filter(({ engine }) => isChosen(engine, chosenEngine())).map(async (candidate) => {
-    // Fetches it, where it is not installed and not in the cache.
+    // Fetches the engine if it is neither installed nor cached.
     const missing = await sqlProgram(candidate.engine).then(() => null, String);
     return { ...candidate, missing };
   }),
@@ -56,7 +56,7 @@ describe.each(candidates.filter(({ missing }) => missing === null))("$name", ({ 
     await database?.close();
   });
 
-  /** The ledger's transactions are one after another, so `any` moment lies in one, too. */
+  /** The ledger's transactions run back to back, so `any` moment falls within one, too. */
   function kill(moment: (typeof MOMENTS)[number]): Promise<void> {
     return moment === "any" ? database.kill() : atCommit(proxy, moment, () => database.kill());
   }
@@ -91,7 +91,7 @@ describe.each(candidates.filter(({ missing }) => missing === null))("$name", ({ 
     );
     expect(audit.broken).toEqual([]);
     expect(audit.acknowledged).toBeGreaterThan(100 * KILLS);
-    // Otherwise nothing was asked while the database was away, and the kills have shown nothing.
+    // Otherwise no requests were made during the outages, and the kills have proven nothing.
     expect(load.refusals).toBeGreaterThan(KILLS);
     expect(world.complaints()).toEqual([]);
   });

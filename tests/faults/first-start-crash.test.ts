@@ -1,4 +1,4 @@
-// A server killed in the midst of its first start, migrations and all, starts by itself the next time.
+// A server killed in the middle of its first start, migrations included, starts the next time without intervention.
 import { existsSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createConnection } from "mariadb";
@@ -18,9 +18,9 @@ import { seededRandom } from "../support/seeded-random.ts";
 import { silent as logger } from "../support/silent.ts";
 
 const ROUNDS = process.env["FULL"] === "1" ? 25 : 2;
-/** A start that waits for what the killed one left behind takes longer. */
+/** Generous: a start that has to wait for what the killed one left behind takes longer. */
 const READY_MS = 60_000;
-/** About as long as the migrations take. */
+/** Roughly how long the migrations take. */
 const MIGRATION_MS = 250;
 const BEGIN_LIMIT_MS = 60_000;
 const random = seededRandom("first start").next;
@@ -30,7 +30,7 @@ interface Kind {
   readonly name: string;
   readonly dialect: "sqlite" | "mysql";
   fresh(): Promise<FreshDatabase>;
-  /** Looks how far the migrations have come: tables, or on SQLite, which shows nothing before all is done, its log. */
+  /** Observes the migrations' progress: by tables, or on SQLite, which shows nothing until the end, by its WAL. */
   watch(url: string): Promise<{ made(): Promise<number>; close(): Promise<void> }>;
 }
 

@@ -1,4 +1,4 @@
-// Promise 10 on Galera: nodes killed and cut off under load behind a proxy that checks their health.
+// Promise 10 on Galera: nodes are killed and isolated under load, behind a proxy that checks their health.
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
@@ -22,7 +22,7 @@ const CUTS = FULL ? 10 : 1;
 const STARTS = FULL ? 20 : 3;
 const RECOVERS_WITHIN_MS = 10_000;
 const CHECK_EVERY_MS = 200;
-/** A check that takes longer has failed: a node cut off from the others may not answer at all. */
+/** A check that takes longer has failed: an isolated node may not answer at all. */
 const CHECK_WITHIN_MS = 1_000;
 
 if (galeraMissing !== null) console.log(`Failover of Galera is not covered: ${galeraMissing}`);
@@ -66,7 +66,7 @@ describe.runIf(galeraMissing === null)("Galera", () => {
     );
     const startedAtMs = Date.now();
     await openEverywhere("skywork_start_0");
-    // Half of what an instance waits for a lock that somebody holds.
+    // Half the time an instance waits for a lock that another one holds.
     expect(Date.now() - startedAtMs).toBeLessThan(60_000);
   });
 
@@ -102,7 +102,7 @@ describe.runIf(galeraMissing === null)("Galera", () => {
     }
   });
 
-  /** Cuts `node` off, and looks at it as a back end does that is connected to it and to no other. */
+  /** Isolates `node` and checks what a back end experiences that is connected only to this node. */
   async function cutOffAndLook(node: GaleraNode): Promise<void> {
     const backend = await openOn(node);
     const { database } = backend;
@@ -112,7 +112,7 @@ describe.runIf(galeraMissing === null)("Galera", () => {
       const startedAtMs = Date.now();
       const raw = failureOf(database.rawTransaction(insert(`${id} 1`)));
       const mixed = await failureOf(database.transaction(({ sql }) => insert(`${id} 2`)(sql)));
-      // COMMIT hangs for as long as the node waits for the others. Nobody else waits that long.
+      // COMMIT hangs for as long as the node waits for the others; callers do not wait that long.
       expect(Date.now() - startedAtMs).toBeLessThan(15_000);
       expect(mixed).toMatchObject({ code: "SERVICE_UNAVAILABLE" });
       expect([await raw, mixed].map(classifyDatabaseError)).toEqual([
@@ -153,7 +153,7 @@ describe.runIf(galeraMissing === null)("Galera", () => {
         await load.flows(100);
         const how = round % 3 === 1 && recoveries.cut.length < CUTS ? "cut" : "kill";
         const victim = proxy.node;
-        // Every other one while its COMMIT is on the way to the others.
+        // Every other kill happens while a COMMIT is being replicated to the other nodes.
         const kill = () =>
           recoveries.kill.length % 2 === 0
             ? atCommit(proxy.conversation, "after", () => victim.kill())
@@ -188,9 +188,9 @@ describe.runIf(galeraMissing === null)("Galera", () => {
 });
 
 /**
- * What stands between an application and a Galera cluster in production (HAProxy, MaxScale): one address, which leads to
- * one healthy node at a time, the first to begin with, and moves, connections and all, when that node is healthy no
- * longer. A node that comes back is not moved back to.
+ * Plays the proxy between an application and a Galera cluster in production (HAProxy, MaxScale): one address that leads
+ * to one healthy node at a time, initially the first. When that node becomes unhealthy, it moves on and cuts the
+ * existing connections. It does not move back when the node recovers.
  */
 async function startGaleraProxy(cluster: GaleraCluster) {
   const [first] = cluster.nodes;
@@ -219,15 +219,15 @@ async function startGaleraProxy(cluster: GaleraCluster) {
   const following = follow();
   return {
     port: proxy.port,
-    /** Where it leads now. */
+    /** The node it currently leads to. */
     get node() {
       return node;
     },
-    /** When it last moved, as Date.now() tells it. */
+    /** When it last moved, in terms of Date.now(). */
     get movedAtMs() {
       return movedAtMs;
     },
-    /** The conversation between application and node. */
+    /** The connections between application and node. */
     conversation: proxy,
     async close() {
       stopping.abort();

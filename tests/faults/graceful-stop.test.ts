@@ -1,4 +1,4 @@
-// Promise 13: a SIGTERM under load. Readiness fails first, requests in flight finish, exit 0 within 10 s, no reset connection.
+// Promise 13: SIGTERM under load. Readiness fails first, requests in flight finish, exit 0 within 10 s, no resets.
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, realpathSync } from "node:fs";
@@ -24,7 +24,7 @@ let env: Record<string, string>;
 beforeAll(async () => {
   await opened.backend.close();
   env = serverEnv({
-    // Readiness has to be seen failing meanwhile, by a test whose machine is busy.
+    // Long enough for a test on a busy machine to observe readiness failing.
     SHUTDOWN_DELAY_MS: "1500",
     ...opened.env,
   });
@@ -54,7 +54,7 @@ test("a request that takes its time is finished", async () => {
   });
   const answered = once(outgoing, "response") as Promise<[IncomingMessage]>;
   outgoing.write("{");
-  // "Continue": it was seen. Its body ends only when nobody listens any more: it is in flight all the while.
+  // "Continue": the request was seen. It stays in flight, because its body ends only after the server stops listening.
   await once(outgoing, "continue");
   server.child.kill("SIGTERM");
   await untilSilent(server.url);
@@ -80,7 +80,7 @@ test("an open stream is ended in order, not cut", async () => {
   })();
   while (!text.includes('"credits":100')) await new Promise((resolve) => setTimeout(resolve, 20));
   server.child.kill("SIGTERM");
-  // Rejects when the connection breaks instead of ending.
+  // Rejects if the connection breaks instead of ending.
   await read;
   expect(await server.exited).toBe(0);
   await standIns.sandbox.close();
@@ -91,7 +91,7 @@ test("a server whose log nobody reads any more answers on, and stops in time", a
   const server = spawnServer({ ...env, PORT: port, LOG_LEVEL: "info", SHUTDOWN_DELAY_MS: "0" });
   await server.ready();
   server.child.stdout?.removeAllListeners("data").pause();
-  // Twice what the pipe and this end of it hold.
+  // Twice what the pipe and its reader can buffer.
   const path = `/api/${"nothing".repeat(28)}`;
   for (let n = 0; n < 25; n += 1) {
     const answers = Array.from({ length: 50 }, () => fetch(`${server.url}${path}`));
@@ -137,7 +137,7 @@ test("a bad environment is told in full, and the process ends with 1", async () 
   expect(server.output()).not.toContain("changeme");
 });
 
-/** npm's own program: under `npm test` it says where it is, else it lies on the PATH. */
+/** npm's own program: `npm test` passes its path in the environment; otherwise it is found on the PATH. */
 function npmProgram(): string {
   const told = process.env["npm_execpath"];
   if (told !== undefined) return told;
@@ -182,15 +182,15 @@ describe("through npm", () => {
     await untilSilent(server.url);
   });
 
-  // SIGINT, as Ctrl-C sends it: tests/consumer/first-hour.test.ts.
+  // SIGINT, as sent by Ctrl-C, is tested in tests/consumer/first-hour.test.ts.
   test("npm run dev: SIGTERM ends the API, the stand-ins and the frontend", async () => {
     const addresses = await freeAddresses();
     const server = await spawnNpm("dev", {
       ...addresses,
       NODE_ENV: "development",
-      // What starts it ends it by force after 6 s.
+      // Its parent kills it after 6 s.
       SHUTDOWN_DELAY_MS: "0",
-      // Unset, so that it starts the stand-ins.
+      // Unset, so that it starts the sandboxes.
       GOOGLE_ISSUER: "",
       STRIPE_API_BASE: "",
       GOOGLE_CLIENT_ID: "",

@@ -1,4 +1,4 @@
-// One server process of the crash test: mixed credit operations for ever, each answer told before the next question.
+// One server process of the crash test: mixed credit operations forever, each answer reported before the next request.
 import { randomUUID } from "node:crypto";
 import { writeSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -19,7 +19,7 @@ const task = JSON.parse(process.argv[2] ?? "") as Task;
 const backend = await openBackend({ ...task, logger });
 const ledger = createLedger({ ...backend, logger, tracer: null, now: Date.now });
 
-/** One line straight into the pipe: a kill can take the process, but no line that was written. */
+/** Writes one line synchronously to the pipe: a kill may take the process, but no line that was written. */
 function tell(...words: (string | number)[]): void {
   writeSync(1, `${words.join(" ")}\n`);
 }
@@ -86,7 +86,7 @@ async function caller(): Promise<never> {
         tell("broken", String(error).replaceAll(/\s/g, "_"));
         throw error;
       }
-      // Refused (short of credits, a hold that expired) or told to come back later.
+      // Refused (insufficient credits, an expired hold), or asked to retry later.
       await sleep(2);
     }
   }

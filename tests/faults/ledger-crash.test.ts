@@ -1,4 +1,4 @@
-// Shows promise 9's ledger half: SIGKILL in the middle of batches, again and again, of two processes on one database.
+// The ledger half of promise 9: repeated SIGKILL, in the middle of batches, of two processes on one database.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
@@ -14,7 +14,7 @@ import { createTestClock } from "../support/test-clock.ts";
 const KILLS = process.env["FULL"] === "1" ? 200 : 5;
 const CHILD = buildServer().file("tests/faults/ledger-crash.process");
 
-/** What the children said before they died. */
+/** What the children reported before they died. */
 interface Told {
   readonly asked: Set<string>;
   readonly spent: Map<string, number>;
@@ -35,7 +35,7 @@ describe("kill -9", () => {
     await world.close();
   });
 
-  /** Starts a process and waits until it works. */
+  /** Starts a process and waits until it is working. */
   async function start(users: readonly string[], told: Told): Promise<ChildProcess> {
     const { config, keyPrefix } = world.opened;
     const task = JSON.stringify({ config, keyPrefix, users });
@@ -84,7 +84,7 @@ describe("kill -9", () => {
     };
     let survivor = await start(users, told);
     for (let kills = 0; kills < KILLS; kills += 1) {
-      // The other one goes on working while this one dies and its successor starts.
+      // The other process keeps working while this one dies and its successor starts.
       const next = await start(users, told);
       await sleep(30 + Math.random() * 250);
       await kill(survivor);
@@ -98,7 +98,7 @@ describe("kill -9", () => {
     expect(await auditWholeLedger({ database: world.backend.database })).toEqual([]);
     expect(await auditRows(world.models, { cut: true })).toEqual([]);
 
-    // A key's answer names the entry's seq: what was answered is there, and nothing is there that was not asked for.
+    // A key's answer names the entry's seq. Everything acknowledged is there, and nothing that was not requested.
     const keys = await models.idempotencyKey.findMany({
       where: { userId: { in: users }, key: { startsWith: "user:" } },
     });

@@ -1,4 +1,4 @@
-// Promise 18: a metered run is produced once and charged once, whatever is cut: its reader, a proxy, Redis, its process.
+// Promise 18: a metered run is produced and charged once, whatever is cut off: its reader, a proxy, Redis, its process.
 import { randomInt, randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -17,7 +17,7 @@ const ROUNDS = process.env["FULL"] ? 100 : 8;
 const AT_ONCE = 4;
 const TOKENS_PER_SECOND = 250;
 
-/** The back end with its Redis behind a proxy, so that it can be taken away. */
+/** The back end with its Redis behind a proxy, so that Redis can be made unavailable. */
 async function behindProxy({ name, database, redis: direct }: AvailableBackend) {
   if (direct === null) return { available, redis: null };
   const address = new URL(direct);
@@ -49,7 +49,7 @@ describe("metered runs that are cut", () => {
     await redis?.close();
   });
 
-  /** Reads to the end through cuts at random places; returns the text as it was put together. */
+  /** Reads to the end despite cuts at random points; returns the text as reassembled. */
   async function readThroughCuts(random: Random, person: SignedIn, runId: string) {
     let text = "";
     let lastEventId: string | undefined;
@@ -131,7 +131,7 @@ describe.runIf(available.redis)("a metered run whose process is killed", () => {
     const ports = [await freePort(), await freePort()];
     const callbacks = ports.map((port) => `http://127.0.0.1:${port}/api/auth/google/callback`);
     const sandbox = await startSandbox({ redirectUris: callbacks });
-    // Slow enough that it is not at its end before it is killed.
+    // Slow enough that the run has not finished by the time its process is killed.
     sandbox.model.control.setSpeed(5);
     const servers: ServerProcess[] = ports.map((port, index) =>
       spawnServer(
@@ -168,7 +168,7 @@ describe.runIf(available.redis)("a metered run whose process is killed", () => {
       };
       const { runId } = await start(first.url);
       const reading = readRun(second.url, person.accessToken, { runId });
-      // Some of it has been read, and what that is worth is written down.
+      // Part of it has been read, and the credits produced so far have been stored.
       await readRun(second.url, person.accessToken, { runId }, 8);
       const { aiRun } = opened.backend.database.models;
       const run = () => aiRun.findUniqueOrThrow({ where: { id: runId } });

@@ -1,4 +1,4 @@
-// A rolling deploy from the previous release to this one and back, through the migrations between them, under load.
+// A rolling deploy from the previous release to this one and back, through the migrations in between, under load.
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -20,12 +20,12 @@ import { createServerLives, type ServerLives } from "./server-crash/server-lives
 import { serverEnv } from "../support/server-env.ts";
 import { silent } from "../support/silent.ts";
 
-/** The last commit of the release before this one. */
+/** The last commit of the previous release. */
 const PREVIOUS_RELEASE = "668311a66e4f744e5e28aea0f631f2209b6feb54";
-/** So many calls are answered between two steps. */
+/** How many calls are answered between two steps. */
 const CALLS = 150;
 const CALLS_WITHIN_MS = 120_000;
-/** An instance goes on accepting for so long after SIGTERM: it has to be taken out meanwhile. */
+/** How long an instance keeps accepting after SIGTERM; it must be out of rotation by then. */
 const SHUTDOWN_DELAY_MS = 1_500;
 
 const { databases } = await availableServers();
@@ -33,7 +33,7 @@ const [engine] = databases;
 
 interface Release {
   readonly name: string;
-  /** Its program, unless it is this run's. */
+  /** How to run it; defaults to this run's build. */
   readonly program?: readonly string[];
 }
 
@@ -79,7 +79,7 @@ test("rolls forward and back under load: nothing refused, lost or doubled", {
       running = [];
       for (const leaving of old) {
         running.push(await startInstance(release));
-        // Both releases serve now.
+        // Both releases are serving now.
         await load.flows(CALLS, CALLS_WITHIN_MS);
         expect(await drain(leaving)).toBe(0);
         await load.flows(CALLS, CALLS_WITHIN_MS);
@@ -99,7 +99,7 @@ test("rolls forward and back under load: nothing refused, lost or doubled", {
   for (const server of servers) expect(server.errors()).toEqual({});
 });
 
-/** The sources of the previous release, with this one's packages and clients of its own schema. */
+/** Checks out the previous release's sources, with this release's packages and clients generated from its schema. */
 function checkOutPrevious(): string {
   try {
     const archive = execFileSync("git", ["archive", PREVIOUS_RELEASE], {
@@ -117,7 +117,7 @@ function checkOutPrevious(): string {
   return sources;
 }
 
-/** Starts an instance and sends it traffic once it is ready. */
+/** Starts an instance and adds it to the load balancer once it is ready. */
 async function startInstance({ program }: Release): Promise<ServerLives> {
   const server = createServerLives(
     serverEnv({
@@ -137,7 +137,7 @@ async function startInstance({ program }: Release): Promise<ServerLives> {
   return server;
 }
 
-/** Tells it to end, takes it out once its /ready says no, as a probe does, and answers its exit code. */
+/** Stops an instance, takes it out of rotation once /ready fails, as a probe does, and resolves with its exit code. */
 async function drain(leaving: ServerLives): Promise<number> {
   const ended = leaving.stop();
   await expect

@@ -1,4 +1,4 @@
-// The whole server is crash-proof (promise 9): SIGKILL again and again amid spends, holds, webhooks, refunds, refreshes and checkouts.
+// The whole server survives crashes (promise 9): SIGKILL amid spends, holds, webhooks, refunds, refreshes, checkouts.
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openDatabase } from "../../server/database/open.ts";
@@ -31,12 +31,12 @@ const FULL = process.env["FULL"] === "1";
 const KILLS = FULL ? 200 : 4;
 const OPERATIONS = FULL ? 20_000 : 400;
 const CUSTOMERS = FULL ? 24 : 12;
-/** A start that waits for what the killed one left behind takes longer. */
+/** Generous: a start that has to wait for what the killed one left behind takes longer. */
 const READY_MS = 60_000;
-/** The grace in which a refresh that was lost to a kill may be asked for again; the customers are back in less. */
+/** The grace period for repeating a refresh whose answer was lost to a kill; customers return sooner. */
 const GRACE_MS = 60_000;
 const REFRESH_MS = 50_000;
-/** One life's work; many times what it takes. */
+/** How long the work of one life may take: many times what it needs. */
 const LIFE_MS = 60_000;
 const ADMIN = "admin@example.com";
 const RETRY_DELAYS_MS = [200, 500, 1_000, 2_000, 4_000, 8_000];
@@ -73,7 +73,7 @@ describe("SIGKILL of the whole server", () => {
       createCustomer({ ...world, door: lives.door, stripe: control }, client),
     );
 
-    /** How long the server is down is the machine's affair: the graces of that moment begin again. */
+    /** The downtime depends on the machine, so grace periods that were running at the kill are restarted. */
     const renewGraces = (killedAt: Date) =>
       place.inDatabase(({ session }) =>
         session.updateMany({
@@ -82,7 +82,7 @@ describe("SIGKILL of the whole server", () => {
         }),
       );
 
-    /** After a start: what was stored holds, then the customers come back, first of all those who were cut off. */
+    /** After a start: checks what is stored, lets customers in, and waits for those whose refresh was cut off. */
     async function resume(killedAt: Date): Promise<void> {
       expect(await place.doctor(), `after kill ${lives.kills}`).toEqual([]);
       expect(await admin.refresh()).toBe("done");
@@ -115,7 +115,7 @@ describe("SIGKILL of the whole server", () => {
         await sleep(random.next() * 25);
         const killedAt = new Date();
         await lives.kill();
-        // Some die again before they are ready.
+        // Some lives end before the server is even ready.
         if (random.next() < 0.1 && lives.kills < KILLS)
           await lives.startAndKill(() => sleep(random.next() * 1_000));
         await lives.start();
@@ -137,7 +137,7 @@ describe("SIGKILL of the whole server", () => {
     await Promise.all(customers.map((customer) => customer.clearDoubts()));
     expect(journal.wrong).toEqual([]);
 
-    // Stripe has sent what it sends; what it never sent is fetched. Nobody mends anything by hand.
+    // Stripe has sent all it is going to send; reconcile fetches the rest. Nothing is repaired by hand.
     await control.idle();
     const reconciled = await lives.command("reconcile");
     expect(reconciled.code, reconciled.output).toBe(0);
@@ -145,7 +145,7 @@ describe("SIGKILL of the whole server", () => {
     const audit = () => place.inDatabase((models) => auditCrash({ ...audited, models }));
     expect(await audit()).toEqual([]);
 
-    // And when Stripe sends it after all, nothing moves.
+    // Even if Stripe delivers the missing events after all, nothing changes.
     control.wellBehaved();
     await control.resendUndelivered();
     await control.idle();
@@ -166,21 +166,21 @@ describe("SIGKILL of the whole server", () => {
       `${took.length} starts: ${middleAndMost(took)}; their own time: ${middleAndMost(own)};`,
       `reconcile: ${reconciled.output.replaceAll(/\s+/g, " ")}`,
     );
-    // A machine that is busy with other things delays a start as it delays everything.
+    // A start's own time is what counts: a machine busy with other work delays a start as it delays everything.
     expect(Math.max(...own)).toBeLessThan(READY_MS);
     expect(lives.kills).toBe(KILLS);
     expect(lives.errors()).toEqual({});
-    // Otherwise it was never in the midst of anything.
+    // Otherwise no kill ever hit anything in flight.
     expect(journal.outcomes.inDoubt).toBeGreaterThan(KILLS);
   });
 });
 
-/** A database, a Redis where there is one, the sandboxes, and the server between them. */
+/** A database, a Redis if available, the sandboxes, and the server that uses them. */
 interface Place {
   readonly lives: ServerLives;
   readonly sandbox: Sandbox;
   doctor(): Promise<readonly Violation[]>;
-  /** Works on a connection of its own, closed afterwards: what a kill leaves in a file stays as it is. */
+  /** Runs `work` on its own connection, closed afterwards, so that what a kill leaves in a file stays as it is. */
   inDatabase<T>(
     work: (models: OpenedBackend["backend"]["database"]["models"]) => Promise<T>,
   ): Promise<T>;
@@ -191,13 +191,13 @@ interface Place {
 async function openPlace(available: AvailableBackend, random: () => number): Promise<Place> {
   const opened = await available.open();
   await opened.backend.close();
-  // A Redis of its own: the server's keys have the same names everywhere.
+  // Its own Redis, because the server's key names are the same everywhere.
   let redis: RedisServer | null = null;
   if (available.redis && redisServerInstalled) redis = await startRedisServer();
   const { sandbox, env } = await startStandIns(await freePort(), {
     stripe: { retryDelaysMs: RETRY_DELAYS_MS, maxEvents: 200_000, random },
   });
-  // One in twelve events never comes; some come twice.
+  // One in twelve events is never delivered; some are delivered twice.
   sandbox.stripe.control.misdeliver({ dropShare: 0.08, duplicate: 1 });
   const lives = createServerLives(
     serverEnv({

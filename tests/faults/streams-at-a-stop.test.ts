@@ -1,4 +1,4 @@
-// A SIGTERM while pages follow streams, which they open again as soon as those end: the stop waits for none of them.
+// SIGTERM while pages follow streams, which they reopen as soon as those end: the shutdown waits for none of them.
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createClient } from "../../shared/src/client.ts";
 import type { Sandbox } from "../../server/sandbox/src/sandbox.ts";
@@ -26,7 +26,7 @@ afterAll(async () => {
   await opened.close();
 });
 
-/** A server, and somebody's client at it. */
+/** A server with a signed-in client. */
 async function startServer() {
   const server = spawnServer(env);
   await server.ready();
@@ -38,7 +38,7 @@ async function startServer() {
   });
   return {
     client,
-    /** How it ends once told to, and after how many milliseconds. */
+    /** Sends SIGTERM; resolves with how it ended, and after how many milliseconds. */
     async stop() {
       const signalledAtMs = performance.now();
       server.child.kill("SIGTERM");
@@ -75,6 +75,6 @@ test("nor does one that follows a run, which is ended in order", async () => {
   const { code, ms, output } = await stop();
   reader.unsubscribe();
   expect(code, output).toBe(0);
-  // Besides the stop, the run has its two seconds to end by itself.
+  // In addition to the shutdown itself, a run has two seconds to finish.
   expect(ms).toBeLessThan(6_000);
 });

@@ -1,5 +1,5 @@
-// Promise 15: slow connections, huge and deep bodies, header bombs. A normal client's p99 stays under 1 s, on a slow machine
-// near what it was before; memory stays bounded.
+// Promise 15: slow connections, huge and deep bodies, header bombs. A normal client's p99 stays below 1 s (on a slow
+// machine, near what it was before), and memory stays bounded.
 import { connect, type Socket } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -21,7 +21,7 @@ const PATH = "/api/trpc/credit.costs";
 const opened = use(() => EMBEDDED.open());
 let server: ServerProcess;
 let trickling: ReturnType<typeof trickleHeaders>;
-/** What a normal client's p99 may be under an attack: a second, or where the machine is slow, 20 times the calm. */
+/** The limit of a normal client's p99 under attack: one second or, on a slow machine, 20 times the calm value. */
 let limitMs: number;
 beforeAll(async () => {
   await opened.backend.close();
@@ -33,7 +33,7 @@ beforeAll(async () => {
     }),
   );
   await server.ready();
-  // It only waits: beside the others, and asked about by the test that it is for.
+  // It mostly waits, so it runs alongside the other attacks and is checked by its own test.
   trickling = trickleHeaders();
   const { p99Ms } = await watchServer(after(2_000));
   limitMs = Math.max(1_000, 20 * p99Ms);
@@ -45,7 +45,7 @@ afterAll(async () => {
 
 function open(): Socket {
   const socket = connect({ host: "127.0.0.1", port: Number(new URL(server.url).port) });
-  // Being cut off is what shall happen to an attacker.
+  // Being cut off is what should happen to an attacker.
   socket.on("error", () => undefined);
   return socket;
 }
@@ -59,7 +59,7 @@ function slowloris(): Socket {
   return socket;
 }
 
-/** A client that trickles headers until it is cut off: what it was told, and after how long. */
+/** Trickles headers until cut off; resolves with what was received, and after how long. */
 async function trickleHeaders(): Promise<{ text: string; tookMs: number }> {
   const startedAtMs = Date.now();
   const socket = slowloris();
@@ -69,7 +69,7 @@ async function trickleHeaders(): Promise<{ text: string; tookMs: number }> {
   return { text, tookMs: Date.now() - startedAtMs };
 }
 
-/** A client that promises a body and does not send it. */
+/** A client that announces a body and does not send it. */
 function slowBody(): Socket {
   const socket = open();
   socket.write(
@@ -84,7 +84,7 @@ const BOMB = Array.from({ length: 2_000 }, (_, index) => `X-${index}: ${"b".repe
   "\r\n",
 );
 
-/** One after another until it is over; each answer is a refusal or a cut connection, never a 5xx. */
+/** Sends attacks one after another until `isOver`; each is refused or its connection cut, never answered with a 5xx. */
 async function hammer(isOver: () => boolean, statuses: number[]): Promise<void> {
   const send = async (path: string, type: string, body: string) => {
     const answer = await fetch(`${server.url}${path}`, {
@@ -110,7 +110,7 @@ async function hammer(isOver: () => boolean, statuses: number[]): Promise<void> 
 
 const residentMb = () => (memoryOf(server.child.pid, "VmRSS") ?? Number.NaN) / 1024;
 
-/** Asks until it is over; the slowest answer but one in a hundred, in ms, and the peak of the server's memory. */
+/** Sends normal requests until `isOver`; resolves with their p99 in ms and the peak of the server's memory. */
 async function watchServer(isOver: () => boolean): Promise<{ p99Ms: number; peakMb: number }> {
   const durationsMs: number[] = [];
   let peakMb = 0;
@@ -151,7 +151,7 @@ test("a normal client is served all the while", { timeout: ATTACK_MS + 180_000 }
 
 test("who trickles headers is cut off in time", async () => {
   const { text, tookMs } = await trickling;
-  // Sooner than a whole request, its body included, may take: 30 s.
+  // Less than a whole request including its body may take: 30 s.
   expect(tookMs).toBeLessThan(28_000);
   expect(text).toMatch(/^HTTP\/1.1 408 /);
 });
@@ -159,7 +159,7 @@ test("who trickles headers is cut off in time", async () => {
 const FLOOD = FULL ? 1_000 : 400;
 const MEGABYTE = Buffer.alloc(1_048_576 - 1_024, "a");
 
-/** Connections that send a megabyte to the webhook and never the last byte. */
+/** Opens connections that send a megabyte to the webhook, except for the last byte. */
 function flood(signature: () => string): Socket[] {
   return Array.from({ length: FLOOD }, () => {
     const socket = open();
@@ -209,7 +209,7 @@ test(`${IDLE_CONNECTIONS} idle connections of one client leave everybody else al
   console.log(
     `idle connections: ${Math.round(peakMb - beforeMb)} MB more, p99 ${Math.round(p99Ms)} ms`,
   );
-  // Before they are closed for saying nothing: after 10 s.
+  // Before idle connections are closed, after 10 s.
   await expect
     .poll(() => sockets.filter((socket) => !socket.destroyed).length, { timeout: 5_000 })
     .toBeLessThanOrEqual(2_000);

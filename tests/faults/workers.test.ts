@@ -23,7 +23,7 @@ const { databases, redis } = await availableServers();
 const [database] = databases;
 const mysqlUrl = database?.url ?? null;
 const redisUrl = redis?.url ?? null;
-// SQLite has one writer, and without Redis the workers would know nothing of one another: such a start is refused.
+// SQLite allows one writer, and without Redis the workers could not coordinate, so such a start is refused.
 const hasBoth = mysqlUrl !== null && redisUrl !== null;
 
 describe.runIf(hasBoth)(`${WORKERS} workers on ${database?.name} and ${redis?.name}`, () => {
@@ -37,7 +37,7 @@ describe.runIf(hasBoth)(`${WORKERS} workers on ${database?.name} and ${redis?.na
       LOG_LEVEL: "info",
       METRICS_TOKEN,
       STRIPE_API_BASE: "http://127.0.0.1:9",
-      // Readiness has to be seen failing meanwhile, by a test whose machine is busy.
+      // Long enough for a test on a busy machine to observe readiness failing.
       SHUTDOWN_DELAY_MS: "1500",
       ...opened.env,
     });
@@ -57,7 +57,7 @@ describe.runIf(hasBoth)(`${WORKERS} workers on ${database?.name} and ${redis?.na
     return server;
   }
 
-  /** A user with so many credits, written by a ledger of the suite's own. */
+  /** Creates a user with that many credits, using the suite's own ledger. */
   async function userWith(credits: number): Promise<string> {
     const { backend } = opened;
     const id = randomUUID();
@@ -101,7 +101,7 @@ describe.runIf(hasBoth)(`${WORKERS} workers on ${database?.name} and ${redis?.na
 
   test("promise 14: a window lets as many through as it says, whoever of the workers counts", async () => {
     const limit = 20;
-    // Long enough that no window ends meanwhile, and an address that no other test uses.
+    // Long enough that no window ends during the test, and an address that no other test uses.
     const server = await start({ RATE_LIMIT_MAX_REQUESTS: String(limit), TRUST_PROXY: "1" });
     const address = `203.0.113.${1 + Math.floor(Math.random() * 250)}`;
     const headers = { "x-forwarded-for": address };
@@ -148,7 +148,7 @@ describe.runIf(hasBoth)(`${WORKERS} workers on ${database?.name} and ${redis?.na
 
   test("a worker that dies at every start ends the program with 1, loudly", async () => {
     const server = await start();
-    // The newest worker is killed as soon as it is there.
+    // The newest worker is killed as soon as it is listening.
     const killed = new Set<number>();
     const [victim = 0] = listeningPids(server);
     process.kill(victim, "SIGKILL");
@@ -183,7 +183,7 @@ describe.runIf(hasBoth)(`${WORKERS} workers on ${database?.name} and ${redis?.na
       const counts = text.split("\n").filter((line) => isCountOf(line, "credit.costs"));
       const sum = counts.reduce((total, line) => total + Number(line.split(" ").at(-1)), 0);
       expect(sum).toBe(calls);
-      // What every worker reads in the same table is no sum.
+      // A gauge that every worker reads from the same table is not summed.
       expect(text).toContain('stripe_events_backlog{status="pending"} 0');
     }
   }, 900_000);
@@ -199,7 +199,7 @@ describe.runIf(hasBoth)(`${WORKERS} workers on ${database?.name} and ${redis?.na
   }, 900_000);
 });
 
-/** A call over a connection of its own, so that the next worker gets it. */
+/** Makes a call on a new connection, so that the next worker gets it. */
 function send(
   url: string,
   options: { method?: string; headers?: Record<string, string>; body?: string } = {},
@@ -239,7 +239,7 @@ async function workersOf({ url }: ServerProcess): Promise<unknown> {
   return answer.workers;
 }
 
-/** The log's lines; what is no JSON is not one. */
+/** The log's lines, skipping those that are not JSON. */
 function logLines(server: ServerProcess): { pid: number; msg?: string }[] {
   return server
     .output()
@@ -253,14 +253,14 @@ function logLines(server: ServerProcess): { pid: number; msg?: string }[] {
     });
 }
 
-/** Every worker that has listened so far, the oldest first. */
+/** The pid of every worker that has listened so far, oldest first. */
 const listeningPids = (server: ServerProcess) =>
   logLines(server).flatMap(({ pid, msg }) => (msg === "listening" ? [pid] : []));
 
-/** How many processes have logged a request: one alone would prove nothing about several. */
+/** Waits until several processes have logged a request (one would prove nothing); resolves with their number. */
 async function processesThatAnswered(server: ServerProcess): Promise<number> {
   const pids = () =>
-    // Answered or refused: of many spends at once all that succeed may have met the same worker.
+    // Successful or refused: of many simultaneous spends, all that succeed may have met the same worker.
     new Set(logLines(server).flatMap(({ pid, msg }) => (msg?.startsWith("request ") ? [pid] : [])));
   await until(() => pids().size > 1, PATIENTLY);
   return pids().size;

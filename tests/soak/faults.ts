@@ -1,4 +1,4 @@
-// What befalls the neighbours and instances of a soak; each fault ends by itself, and leaves everything as it was.
+// The faults that a soak inflicts on dependencies and instances; each ends on its own and restores the previous state.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ModelFault } from "../../server/sandbox/src/model/misbehaviour.ts";
 import type { Sandbox } from "../../server/sandbox/src/sandbox.ts";
@@ -10,16 +10,16 @@ export interface Breakable {
   readonly database: SqlServer;
   readonly redis: RedisServer;
   readonly sandbox: Sandbox;
-  /** Rolls the second instance: a new one first, then SIGTERM. */
+  /** Replaces the second instance: starts a new one, then sends SIGTERM to the old one. */
   readonly roll: () => Promise<void>;
-  /** SIGKILL of the second instance, and its start. */
+  /** Kills the second instance with SIGKILL and restarts it. */
   readonly kill: () => Promise<void>;
 }
 
 const AWAY_MS = 5_000;
 const HICCUP_MS = 150;
 
-/** Neither quite there nor away: stopped and let go by turns. */
+/** Neither fully available nor fully unavailable: frozen and thawed in turns. */
 async function stutter(server: { freeze(): void; thaw(): void }): Promise<void> {
   for (let elapsedMs = 0; elapsedMs < AWAY_MS; elapsedMs += 2 * HICCUP_MS) {
     server.freeze();
@@ -55,7 +55,7 @@ const stripe =
     await sleep(AWAY_MS);
   };
 
-/** Each fault by its name. */
+/** The faults by name. */
 export const FAULTS: Readonly<Record<string, (broken: Breakable) => Promise<void>>> = {
   "redis frozen": ({ redis }) => freeze(redis),
   "redis slow": ({ redis }) => stutter(redis),

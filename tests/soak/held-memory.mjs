@@ -1,6 +1,6 @@
-// Preloaded into one instance: what it holds once all garbage is collected, a line of JSON in HELD_MEMORY_FILE every
-// HELD_MEMORY_EVERY_MS.
-// Without the collection, what a process shows depends on when V8 last saw a reason for one.
+// Preloaded into one instance: records what it still holds after a full garbage collection, as a line of JSON in
+// HELD_MEMORY_FILE every HELD_MEMORY_EVERY_MS. Without the forced collection, a process's memory depends on when V8
+// last saw a reason to collect.
 import { appendFileSync } from "node:fs";
 import { getHeapCodeStatistics, setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
@@ -23,7 +23,7 @@ setInterval(() => {
   appendFileSync(file, `${JSON.stringify(sample)}\n`);
 }, Number(everyMs)).unref();
 
-/** Machine code and bytecode, which V8 makes of what runs often and drops when it has not run for long. */
+/** Machine code and bytecode: V8 creates it for what runs often and drops it when it has not run for long. */
 function code() {
   const statistics = getHeapCodeStatistics();
   return statistics.code_and_metadata_size + statistics.bytecode_and_metadata_size;

@@ -4,18 +4,18 @@ import { join } from "node:path";
 
 export const SAMPLE_EVERY_MS = 10_000;
 
-/** One look at a process, all garbage collected. */
+/** One measurement of a process, after a full garbage collection. */
 export interface MemorySample {
   readonly atMs: number;
   readonly rssBytes: number;
   readonly heapBytes: number;
-  /** What of the heap is code, compiled by V8. */
+  /** The part of the heap that is code compiled by V8. */
   readonly codeBytes: number;
-  /** What keeps Node.js alive: sockets, timers, files. */
+  /** The resources that keep Node.js alive: sockets, timers, files. */
   readonly handles: number;
 }
 
-/** The environment that makes a server write down what it holds. */
+/** The environment that makes a server record what it holds. */
 export function heldMemoryEnv(folder: string): Record<string, string> {
   return {
     NODE_OPTIONS: `--import ${new URL("held-memory.mjs", import.meta.url).href}`,
@@ -24,7 +24,7 @@ export function heldMemoryEnv(folder: string): Record<string, string> {
   };
 }
 
-/** What the server with `heldMemoryEnv(folder)` has written so far, oldest first. */
+/** Reads what the server with `heldMemoryEnv(folder)` has recorded so far, oldest first. */
 export async function readHeldMemory(folder: string): Promise<MemorySample[]> {
   const text = await readFile(heldMemoryEnv(folder)["HELD_MEMORY_FILE"] ?? "", "utf8");
   return text
@@ -33,7 +33,7 @@ export async function readHeldMemory(folder: string): Promise<MemorySample[]> {
     .map((line) => JSON.parse(line) as MemorySample);
 }
 
-/** Growth by least squares: in per cent of the mean an hour, with its standard error. */
+/** Linear growth by least squares: in per cent of the mean per hour, with its standard error. */
 export function growthPerHour(
   samples: readonly MemorySample[],
   value: (sample: MemorySample) => number,

@@ -1,21 +1,21 @@
-// People of the soak beside its spenders: they buy, and they ask the model. Refusals are counted; anything else is wrong.
+// The soak's users besides its spenders: they buy, and use the model. Refusals are counted; anything else is wrong.
 import { setTimeout as sleep } from "node:timers/promises";
 import { TRPCClientError } from "@trpc/client";
 import type { StripeControl } from "../../server/sandbox/src/stripe/control/control.ts";
 import { codeOf } from "../../shared/src/refusal.ts";
 import type { SignedIn } from "../support/server.ts";
 
-/** What these people came to. */
+/** The results of these users. */
 export interface PeopleTally {
   bought: number;
   runs: Record<string, number>;
-  /** Typed refusals by code: an outage was told. */
+  /** Typed refusals by code: those that an outage explains. */
   refused: Record<string, number>;
-  /** Sentences about what nobody may get. */
+  /** Descriptions of answers that no client should ever receive. */
   wrong: string[];
 }
 
-/** Refusals that an outage of a neighbour explains. */
+/** Refusals that the outage of a dependency explains. */
 const EXPLAINED = new Set([
   "SERVICE_UNAVAILABLE",
   "PAYMENT_PROVIDER_ERROR",
@@ -25,7 +25,7 @@ const EXPLAINED = new Set([
 
 const RUN_LIMIT_MS = 120_000;
 
-/** Lets each of `users` buy and ask, by turns, until `isOver`. */
+/** Lets each of `users` buy and use the model, in turns, until `isOver`. */
 export async function startPeople(deps: {
   readonly users: readonly SignedIn[];
   readonly stripe: Pick<StripeControl, "completeCheckout">;
@@ -35,7 +35,7 @@ export async function startPeople(deps: {
 
   function note(what: string, error: unknown): void {
     const data: unknown = error instanceof TRPCClientError ? error.data : undefined;
-    // Without a typed code: the connection broke with the instance.
+    // No typed code: the connection broke with the instance.
     const code = codeOf(data);
     const name = code ?? "connection lost";
     if (code === null || EXPLAINED.has(code)) tally.refused[name] = (tally.refused[name] ?? 0) + 1;

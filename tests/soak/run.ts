@@ -1,6 +1,6 @@
-// `npm run soak -- --warm-up-minutes 25 --minutes 30 --engine mysql`: two instances under load while their neighbours break
-// at random. Ends with the audit of every answer, the doctor, reconcile, and how memory grew after the warm-up in the
-// instance that was never restarted.
+// `npm run soak -- --warm-up-minutes 25 --minutes 30 --engine mysql`: two instances under load while their dependencies
+// fail at random. Finally it audits every answer, runs the doctor and reconcile, and measures how memory grew after the
+// warm-up in the instance that was never restarted.
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -36,18 +36,18 @@ const { values } = parseArgs({
   },
 });
 /**
- * Memory is still being filled: caches, pools, and code of paths that only an outage takes, which V8 compiles late. Two heap
- * snapshots ten minutes and 75 faults apart differed by 1.3 MB: 1.0 of it code, 0.1 what V8 learns about it, the rest runs
- * under way.
+ * During this time memory is still filling up: caches, pools, and the code of paths used only in outages, which V8
+ * compiles late. Two heap snapshots, ten minutes and 75 faults apart, differed by 1.3 MB: 1.0 of it code, 0.1 V8's type
+ * feedback, the rest runs in progress.
  */
 const warmUpMinutes = Number(values["warm-up-minutes"]);
 const minutes = Number(values.minutes);
 const PAUSE_BETWEEN_FAULTS_MS = 15_000;
-/** Faults come closer while it warms up: V8 compiles what only an outage runs once it has run some dozens of times. */
+/** Shorter during the warm-up: V8 compiles what only an outage runs after it has run some dozens of times. */
 const PAUSE_WARMING_UP_MS = 3_000;
 const FIRST_CALLS = 200;
 const CURVE_EVERY_MINUTES = 5;
-/** In per cent. What lies within twice the slope's standard error of it may be noise. */
+/** In per cent. An excess within twice the slope's standard error may be noise. */
 const MAX_GROWTH_PER_HOUR = 1;
 
 const closing: (() => Promise<unknown> | void)[] = [];
@@ -104,7 +104,7 @@ async function main(): Promise<boolean> {
       kill: second.kill,
     },
   );
-  // Every outage is over: the last minute has to be clean, and whoever was refused comes through.
+  // Every outage is over: the last minute must be free of errors, and clients that were refused must get through.
   sandbox.stripe.control.wellBehaved();
   await load.flows(FIRST_CALLS, 60_000);
   const refusalsAfterFaults = load.refusals;
@@ -163,7 +163,7 @@ async function main(): Promise<boolean> {
   return problems.length === 0;
 }
 
-/** What `samples` show every few minutes, warm-up included. */
+/** Formats `samples` every few minutes, warm-up included. */
 function curve(samples: readonly MemorySample[], text: (sample: MemorySample) => string): string {
   const perMinute = 60_000 / SAMPLE_EVERY_MS;
   return samples
@@ -172,7 +172,7 @@ function curve(samples: readonly MemorySample[], text: (sample: MemorySample) =>
     .join(", ");
 }
 
-/** The instance that is rolled and killed, beside the steady one. */
+/** The instance that is rolled and killed, alongside the steady one. */
 function createSecond(start: () => Promise<ServerLives>, balancer: Balancer) {
   let current: ServerLives;
   return {
@@ -194,7 +194,7 @@ function createSecond(start: () => Promise<ServerLives>, balancer: Balancer) {
   };
 }
 
-/** One fault after another, at random, until the time is over; how often each came. */
+/** Inflicts one random fault after another until the time is over; resolves with how often each occurred. */
 async function breakThings(
   { warmAtMs, endsAtMs }: { readonly warmAtMs: number; readonly endsAtMs: number },
   broken: Parameters<(typeof FAULTS)[string]>[0],

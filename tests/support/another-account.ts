@@ -1,15 +1,15 @@
-// Stripe as a key of another account sees it.
+// Stripe as seen with the key of a different account.
 import { stripeError } from "../../server/payment/stripe/errors.ts";
 import type { StripeEventNotice, StripePort } from "../../server/payment/stripe/port.ts";
 
-/** The refusal of an object that Stripe does not know. */
+/** The error for an object that Stripe does not know. */
 export function missing(call: string) {
   const facts = { statusCode: 404, stripeCode: "resource_missing", param: "id" };
   const told = { detail: "No such object", requestId: null, replayed: false, attempts: 1 };
   return stripeError({ refusal: "missing", call, ...facts, ...told });
 }
 
-/** Nothing of ours is there. It lists `events`. */
+/** A Stripe account that has none of our objects and lists `events`. */
 const anotherAccount = (port: StripePort, events: readonly StripeEventNotice[]): StripePort =>
   new Proxy(port, {
     get: (target, name: keyof StripePort) => {
@@ -20,8 +20,8 @@ const anotherAccount = (port: StripePort, events: readonly StripeEventNotice[]):
   });
 
 /**
- * `ours`, or another account that lists what `elsewhere` answers, while that is not null: decided at each call, since the port
- * is wrapped again, call by call, when the app is opened.
+ * Switches between `ours` and another account, which is used while `elsewhere` returns events rather than null. Decided
+ * on every call, because opening the app wraps the port again, method by method.
  */
 export const switchAccount = (
   ours: StripePort,

@@ -1,5 +1,5 @@
-// The back end of the Vitest project that runs this file. vitest.config.ts has one project for each back end, and every
-// one of them runs each file that imports this one.
+// The back end of the Vitest project that runs this file. vitest.config.ts has one project per back end, and each of
+// them runs every file that imports this one.
 import { inject } from "vitest";
 import { describeBackend } from "./databases.ts";
 import type { BackendChoice } from "./servers.ts";
@@ -12,5 +12,5 @@ declare module "vitest" {
 
 const { name, database, redis } = inject("backend");
 
-/** The back end to test on. */
+/** The back end under test. */
 export const available = describeBackend(name, database, redis);

@@ -1,24 +1,24 @@
-// A load balancer of a test's own in front of several instances.
+// A minimal load balancer that a test puts in front of several instances.
 import { Agent, request } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { serve } from "./ports.ts";
 
-/** One instance behind it. */
+/** One instance behind the balancer. */
 export interface Instance {
   readonly url: string;
-  /** Ends it by SIGTERM; resolves with its exit code. */
+  /** Sends it SIGTERM; resolves with its exit code. */
   stop(): Promise<number>;
 }
 
-/** Asks the next instance where nobody listens, as nginx does, and repeats nothing else. */
+/** Tries the next instance when a connection is refused, as nginx does, and retries nothing else. */
 export type Balancer = Awaited<ReturnType<typeof startBalancer>>;
 
-/** Starts a load balancer without instances on a free loopback port. */
+/** Starts a load balancer on a free loopback port, without any instances yet. */
 export async function startBalancer() {
   let targets: Instance[] = [];
   let turn = 0;
   const agent = new Agent({ keepAlive: false });
-  // Never closed while a client may be sending its next request on it.
+  // Long enough that it never closes a connection on which a client may be sending its next request.
   const options = { keepAliveTimeout: 600_000 };
   const { port, close } = await serve((incoming, outgoing) => {
     const chunks: Buffer[] = [];
@@ -31,7 +31,7 @@ export async function startBalancer() {
         `${target?.url}${incoming.url}`,
         { agent, method: incoming.method, headers: incoming.headers },
         (answer) => {
-          // Of this connection, not of the client's.
+          // These headers describe the connection to the instance, not the client's.
           const { connection: _, "keep-alive": __, ...headers } = answer.headers;
           outgoing.writeHead(answer.statusCode ?? 502, headers);
           answer.pipe(outgoing);
@@ -39,7 +39,7 @@ export async function startBalancer() {
       );
       sent.on("error", (error: NodeJS.ErrnoException) => {
         if (error.code === "ECONNREFUSED" && tries > 0) return forward(body, tries - 1);
-        // As our own refusals look, so that clients ask again.
+        // Shaped like the server's own refusals, so that clients retry.
         if (!outgoing.headersSent) outgoing.writeHead(503, { "retry-after": "1" });
         outgoing.end(`SERVICE_UNAVAILABLE: the instance broke off (${error.message})`);
       });
@@ -53,9 +53,9 @@ export async function startBalancer() {
   return {
     port,
     add: (server: Instance) => void targets.push(server),
-    /** Takes it out, as a failed probe does. */
+    /** Takes an instance out of rotation, as a failed probe does. */
     remove,
-    /** Tells it to end, takes it out `noticedAfterMs` later, and resolves with its exit code. */
+    /** Stops an instance, takes it out of rotation `noticedAfterMs` later, and resolves with its exit code. */
     async drain(server: Instance, noticedAfterMs: number) {
       const ended = server.stop();
       await sleep(noticedAfterMs);

@@ -1,19 +1,19 @@
-// Certificates for tests, made by openssl: an authority of its own, and server certificates signed by it.
+// Test certificates made with openssl: a private CA, and server certificates signed by it.
 import { execFileSync, spawnSync } from "node:child_process";
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** Why no certificates can be made here; null where they can. */
+/** Why certificates cannot be made on this machine; null if they can. */
 export const opensslMissing =
   spawnSync("openssl", ["version"], { stdio: "ignore" }).error === undefined
     ? null
     : "openssl is not installed here";
 
-/** An authority with the paths of its files. */
+/** A CA with the paths of its files. */
 export type Authority = ReturnType<typeof createAuthority>;
 
-/** Makes an authority in a temporary folder that other users, such as a database's, may read. */
+/** Creates a CA in a temporary folder that other users (such as the database's) may read. */
 export function createAuthority() {
   const folder = mkdtempSync(join(tmpdir(), "skywork-ca-"));
   chmodSync(folder, 0o755);
@@ -30,7 +30,7 @@ export function createAuthority() {
     caPem: readFileSync(file("ca.pem"), "utf8"),
     certificateFile: file("server.pem"),
     keyFile: file("server-key.pem"),
-    /** Writes a server's certificate over the one before; `names` as openssl writes them: `DNS:localhost`, `IP:127.0.0.1`. */
+    /** Issues a server certificate, replacing the last one. `names` as in openssl: `DNS:localhost`, `IP:127.0.0.1`. */
     issue(names: string) {
       writeFileSync(file("names"), `subjectAltName = ${names}\n`);
       openssl(

@@ -1,14 +1,14 @@
-// How a piece of work was refused.
+// Helpers that return the error a call failed with.
 import { type AppError, isAppError } from "../../server/lib/errors.ts";
 
-/** The code an AppError was thrown with, or OK. */
+/** Returns the code of the AppError that `work` rejects with, or OK. */
 export const codeOf = (work: Promise<unknown>): Promise<string> =>
   work.then(
     () => "OK",
     (error: unknown) => appErrorIn(error).code,
   );
 
-/** The code and details an AppError was thrown with at once, or OK. */
+/** Returns the code and details of the AppError that `work` throws synchronously, or OK. */
 export function refusal(work: () => unknown): { code: string; details?: unknown } {
   try {
     work();

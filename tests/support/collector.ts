@@ -1,4 +1,4 @@
-// A collector: an OTLP/HTTP receiver on loopback that reads what arrives as the protocol has it (JSON encoding).
+// An OTLP/HTTP receiver on loopback that parses what it receives (the protocol's JSON encoding).
 import type { IncomingMessage } from "node:http";
 import { serve } from "./ports.ts";
 
@@ -26,7 +26,7 @@ interface ExportRequest {
   }[];
 }
 
-/** A span as it arrived, with its own attributes and its process's. */
+/** A received span with its own attributes and those of its resource. */
 export interface ReceivedSpan extends Omit<WireSpan, "attributes"> {
   readonly attributes: Readonly<Record<string, unknown>>;
   readonly resource: Readonly<Record<string, unknown>>;
@@ -35,7 +35,7 @@ export interface ReceivedSpan extends Omit<WireSpan, "attributes"> {
 /** A running collector. */
 export type Collector = Awaited<ReturnType<typeof startCollector>>;
 
-/** Starts one. `silent`: it takes connections and never answers. */
+/** Starts a collector. If `silent`, it accepts connections and never answers. */
 export async function startCollector({ silent = false } = {}) {
   const spans: ReceivedSpan[] = [];
   const headers: IncomingMessage["headers"][] = [];
@@ -57,12 +57,12 @@ export async function startCollector({ silent = false } = {}) {
     });
   });
   return {
-    /** For OTEL_EXPORTER_OTLP_ENDPOINT. */
+    /** The value for OTEL_EXPORTER_OTLP_ENDPOINT. */
     url,
     spans,
-    /** Headers of each export. */
+    /** The headers of each export. */
     headers,
-    /** Everything received, as text. */
+    /** All received bodies, as text. */
     text: () => texts.join("\n"),
     close,
   };

@@ -1,13 +1,13 @@
-// Which engines, with their versions, the suites covered: a sentence for one run, the README's table for all of CI's.
+// Which engines, with their versions, the suites covered: one line per run, and the README's table for a whole CI run.
 import { isChosen, type EngineName } from "./engine-choice.ts";
 import { type FoundServer, type Servers, shortName } from "./servers.ts";
 
-/** An engine the suites ran on. */
+/** An engine that the suites ran on. */
 interface CoveredEngine extends Pick<FoundServer, "name"> {
   readonly engine: FoundServer["engine"] | "sqlite";
 }
 
-/** What the suites of this run cover: engine names with versions, one line, and whether a missing server is a failure. */
+/** Returns what this run covers: engines with versions, a summary line, and whether a missing server is a failure. */
 export function coverageOf(servers: Servers, choice: EngineName | null) {
   const sqlite = { engine: "sqlite" as const, name: `SQLite ${servers.sqlite}` };
   const engines: CoveredEngine[] = [sqlite, ...servers.databases].filter(({ engine }) =>
@@ -19,12 +19,12 @@ export function coverageOf(servers: Servers, choice: EngineName | null) {
   return {
     engines: engines.map(({ engine, name }) => ({ engine, name })),
     line: `Engines covered: ${engines.map(({ name }) => name).join(", ")}${tail}`,
-    /** True where a server that was named (or any that is there, in CI) could not be used. */
+    /** Whether a server that was configured explicitly (or, in CI, any installed one) could not be used. */
     fails: servers.missing.some(({ fails }) => fails),
   };
 }
 
-/** What a run was about and what it covered: a line of TEST_COVERAGE_FILE. */
+/** Which suites a run executed and which engines it covered: one line of TEST_COVERAGE_FILE. */
 export interface RecordedRun {
   readonly suites: string;
   readonly filters: readonly string[];
@@ -33,13 +33,13 @@ export interface RecordedRun {
 
 const ORDER: readonly CoveredEngine["engine"][] = ["sqlite", "mysql", "mariadb", "redis", "valkey"];
 
-/** Reads the lines that the runs of one CI have appended. */
+/** Parses the lines that the runs of one CI build have appended. */
 export function readRuns(text: string): RecordedRun[] {
   const lines = text.split("\n").filter((line) => line !== "");
   return lines.map((line) => JSON.parse(line) as RecordedRun);
 }
 
-/** A row for each engine and minor version, with the suites that ran on it. */
+/** Returns a Markdown table with a row per engine and minor version, listing the suites that ran on it. */
 export function coverageTable(runs: readonly RecordedRun[]): string {
   const rows = new Map<string, { engine: CoveredEngine["engine"]; suites: Set<string> }>();
   for (const run of runs) {
@@ -59,7 +59,7 @@ export function coverageTable(runs: readonly RecordedRun[]): string {
   return ["| engine | suites CI runs on it |", "|---|---|", ...lines].join("\n");
 }
 
-/** The folders of the filters: `integration/ledger/` is the ledger's suites, `contract/cache` is of the contract's. */
+/** The folders of the filters: `integration/ledger/` yields `ledger`, `contract/cache` yields `contract`. */
 function suitesOf({ suites, filters }: RecordedRun): string[] {
   if (filters.length > 0) return filters.map((path) => /([^/]+)\/[^/]*$/.exec(path)?.[1] ?? path);
   return [suites === "all" ? "every suite" : suites];

@@ -1,4 +1,4 @@
-// Which back ends a suite can run on here, and a fresh, droppable one for each suite.
+// The back ends that suites can run on, and a fresh, disposable one for each suite.
 import { randomBytes, randomUUID } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -10,16 +10,16 @@ import type { Logger } from "../../server/lib/logger.ts";
 import { type FreshDatabase, migratedMysql } from "./mysql-databases.ts";
 import { silent } from "./silent.ts";
 
-/** What a back end is opened with. */
+/** The configuration a back end is opened with. */
 export type BackendConfig = BackendOptions["config"];
 
-/** A back end of a suite's own: nobody else sees its database, its file or its keys. */
+/** A back end used by one suite only: nothing else touches its database, its file or its keys. */
 export type OpenedBackend = Awaited<ReturnType<typeof openFresh>>;
 
-/** A back end that can be used on this machine. */
+/** A back end that is available on this machine. */
 export type AvailableBackend = ReturnType<typeof describeBackend>;
 
-/** A back end over the given servers; null means SQLite in a temporary file, and in-process. */
+/** Describes a back end on the given servers. Null means SQLite in a temporary file, or in-process instead of Redis. */
 export function describeBackend(name: string, database: string | null, redis: string | null) {
   return {
     ...{ name, database, redis },
@@ -28,7 +28,7 @@ export function describeBackend(name: string, database: string | null, redis: st
   };
 }
 
-/** SQLite, with everything else in this process. */
+/** SQLite, with everything else in-process. */
 export const EMBEDDED = describeBackend("embedded", null, null);
 
 async function openFresh(mysql: string | null, redis: string | null, logger: Logger) {
@@ -46,15 +46,15 @@ async function openFresh(mysql: string | null, redis: string | null, logger: Log
     backend,
     config,
     keyPrefix,
-    /** For child processes: DATABASE_URL and, where Redis is used, REDIS_URL. */
+    /** Environment for child processes: DATABASE_URL and, if Redis is used, REDIS_URL. */
     env: { DATABASE_URL: database.url, ...(redis === null ? {} : { REDIS_URL: redis }) },
-    /** A second instance on the same database and the same Redis keys; closed by `close` too. */
+    /** Opens a second instance on the same database and the same Redis keys; `close` closes it too. */
     async openAnother() {
       const another = await open();
       instances.push(another);
       return another;
     },
-    /** Closes every instance and removes what they stored. */
+    /** Closes every instance and removes the data they stored. */
     async close() {
       await Promise.all(instances.map((instance) => instance.close()));
       if (redis !== null) await removeKeys(redis, keyPrefix);
@@ -63,7 +63,7 @@ async function openFresh(mysql: string | null, redis: string | null, logger: Log
   };
 }
 
-/** A back end at a database of the caller's, without Redis; the caller closes it. */
+/** Opens a back end on a database the caller provides, without Redis. The caller closes it. */
 export function openAt(url: string, logger = silent): Promise<Backend> {
   const kind = url.startsWith("file:") ? "sqlite" : "mysql";
   return openBackend({
@@ -72,7 +72,7 @@ export function openAt(url: string, logger = silent): Promise<Backend> {
   });
 }
 
-/** A path for a SQLite file in a folder of its own. */
+/** Returns the URL of a SQLite file in its own temporary folder. */
 export async function freshSqlite(): Promise<FreshDatabase> {
   const folder = await mkdtemp(join(tmpdir(), "skywork-test-"));
   return {
@@ -81,7 +81,7 @@ export async function freshSqlite(): Promise<FreshDatabase> {
   };
 }
 
-/** A key nobody else uses; those of Redis Cluster fall into slots of their own. */
+/** Returns a key nothing else uses. On a Redis Cluster, each key gets its own hash tag. */
 export const uniqueKey = (): string => `{${randomUUID()}}:key`;
 
 async function removeKeys(url: string, prefix: string): Promise<void> {

@@ -1,6 +1,6 @@
-// A promise that somebody else keeps.
+// A promise that is resolved from outside.
 
-/** A promise, and how it is resolved from outside. */
+/** Returns a promise together with the function that resolves it. */
 export function deferred() {
   let resolve = (): void => undefined;
   const promise = new Promise<void>((done) => (resolve = done));

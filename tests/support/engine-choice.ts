@@ -1,10 +1,10 @@
-// `--engine NAME`: which one engine a run is about.
-/** What `--engine` takes. */
+// `--engine NAME`: restricts a run to one database engine.
+/** The values of `--engine`. */
 export const ENGINE_NAMES = ["sqlite", "mysql", "mariadb"] as const;
-/** One engine of the databases. */
+/** One database engine. */
 export type EngineName = (typeof ENGINE_NAMES)[number];
 
-/** Reads an engine's name; null where none is given. Throws on any other word. */
+/** Parses an engine's name; returns null if none is given. Throws on any other word. */
 export function parseEngine(text: string | undefined): EngineName | null {
   if (text === undefined || text === "") return null;
   const engine = ENGINE_NAMES.find((name) => name === text);
@@ -13,6 +13,6 @@ export function parseEngine(text: string | undefined): EngineName | null {
   return engine;
 }
 
-/** Whether `engine` is part of a run that is about `choice` (null: about all). */
+/** Whether a run restricted to `choice` (null: not restricted) includes `engine`. */
 export const isChosen = (engine: string, choice: EngineName | null): boolean =>
   choice === null || engine === choice;

@@ -1,4 +1,4 @@
-// The comparison of a book of answers with what the database holds in the end.
+// Compares the recorded answers of a load with what the database holds in the end.
 import type { Backend } from "../../server/infrastructure.ts";
 import { auditWholeLedger } from "../../server/ledger/audit/audit.ts";
 import type { Book, FailoverLoad } from "./failover-load.ts";
@@ -6,8 +6,8 @@ import { eachOf } from "./seeded-random.ts";
 import { openAt } from "./databases.ts";
 
 /**
- * Compares, repeats every key in doubt through the server, and compares again. The load has to be stopped. Everything in
- * `broken` is a broken promise.
+ * Compares, retries every key in doubt through the server, and compares again. The load must have been stopped. Each
+ * entry in `broken` is a broken promise.
  */
 export async function auditFailover(load: FailoverLoad, databaseUrl: string) {
   const backend = await openAt(databaseUrl);
@@ -43,7 +43,7 @@ export async function auditFailover(load: FailoverLoad, databaseUrl: string) {
     return {
       acknowledged: spends.size - doubtful.length,
       inDoubt: doubtful.length,
-      /** Of those in doubt, the ones that had taken effect. */
+      /** How many of those in doubt had taken effect. */
       inDoubtThere: doubtful.filter(([key]) => before.has(key)).length,
       lost: lost.length,
       broken,
@@ -53,7 +53,7 @@ export async function auditFailover(load: FailoverLoad, databaseUrl: string) {
   }
 }
 
-/** The ids of the entries each key made: each entry carries its key. */
+/** Returns the ids of the entries made for each key; an entry stores its key in its metadata. */
 async function entriesByKey(
   { database }: Backend,
   { spends }: Book,

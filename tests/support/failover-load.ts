@@ -1,4 +1,4 @@
-// A load of spends, holds and reads on a running server while its database comes and goes, and the book of what was answered.
+// A load of spends, holds and reads on a server whose database fails and recovers, and a book of the answers.
 import { setTimeout as sleep } from "node:timers/promises";
 import { summarise } from "../bench/load.ts";
 import type { SignedIn } from "./server.ts";
@@ -7,9 +7,9 @@ import { until } from "./until.ts";
 
 const SPENDERS = 12;
 const HOLDERS = 3;
-/** Somebody else comes this often, however long those before them are kept waiting. */
+/** A new client arrives this often, no matter how long earlier ones are kept waiting. */
 const PASSER_BY_EVERY_MS = 50;
-/** Three seconds is the promise; the rest is for two cores that run four database servers beside it. */
+/** The promise is three seconds; the rest allows for two cores running four database servers as well. */
 const REFUSAL_WITHIN_MS = 3_500;
 const ANSWER_WITHIN_MS = 15_000;
 const HEALTH_WITHIN_MS = 2_000;
@@ -17,58 +17,58 @@ const BEAT_MS = 10;
 const HOLD_CREDITS = 10;
 const SETTLED_CREDITS = 7;
 
-/** One spend as its client knows it: null means that it was refused or not answered, so it may or may not be there. */
+/** A spend as its client sees it. Null: it was refused or not answered, so it may or may not have been applied. */
 export interface AskedSpend {
   readonly user: SignedIn;
   transactionId: string | null;
 }
 
-/** One hold as the worker knows it. */
+/** A hold as its worker sees it. */
 export interface AskedHold {
   readonly userId: string;
   holdId: string | null;
-  /** `perhaps`: asked for, and no answer that says so. */
+  /** `perhaps`: requested, but not acknowledged. */
   settled: "no" | "perhaps" | "yes";
 }
 
-/** What was asked and answered. */
+/** What was requested, and what was answered. */
 export interface Book {
   readonly spends: Map<string, AskedSpend>;
   readonly holds: Map<string, AskedHold>;
-  /** By user: the last number of their name that was acknowledged. */
+  /** By user: the number in the last acknowledged name. */
   readonly names: Map<string, number>;
-  /** Sentences about answers that nobody may get. */
+  /** Descriptions of answers that no client should ever receive. */
   readonly wrong: string[];
 }
 
-/** A load under way. */
+/** A running load. */
 export type FailoverLoad = ReturnType<typeof startFailoverLoad>;
 
 const ENDED_AFTER_MS = 1_000;
 
 /**
- * Starts the load. Half of the clients repeat what was refused at once, with the same key; the others leave it in doubt.
- * `healthyUrl` is that of a server which never ends.
+ * Starts the load. Half of the clients soon retry a refused spend with the same key; the others leave it in doubt.
+ * `healthyUrl` is the URL of a server that is never stopped.
  */
 export function startFailoverLoad(url: string, users: readonly SignedIn[], healthyUrl = url) {
   const book: Book = { spends: new Map(), holds: new Map(), names: new Map(), wrong: [] };
   let successes = 0;
-  /** When the spend began that was answered last. */
+  /** When the most recently answered spend began. */
   let spendBeganMs = 0;
   let refusals = 0;
   let lastRefusalMs = 0;
   let stopping = false;
   let made = 0;
-  // A machine that is busy with something else holds the beats back as it does the server: such time counts for nobody.
+  // Time is measured in beats: other work on the machine delays them as it delays the server, so it does not count.
   let beats = 0;
   const beating = setInterval(() => (beats += 1), BEAT_MS);
 
   function wrong(sentence: string): void {
-    // The first ones tell the story.
+    // The first few are enough to diagnose a failure.
     if (book.wrong.length < 20) book.wrong.push(sentence);
   }
 
-  /** The answer's data, its status where `known` says it is fine, null when it was refused for the outage's sake. */
+  /** Returns the answer's data if its status is one of `known`; null if it was refused or not answered. */
   async function call(
     path: string,
     token: string,
@@ -115,7 +115,7 @@ export function startFailoverLoad(url: string, users: readonly SignedIn[], healt
 
   const userAt = (index: number) => users[index % users.length] as SignedIn;
 
-  /** A new spend, entered in the book; each call asks for it once and answers whether it is there. */
+  /** Records a new spend in the book. Each call of the result requests it once; resolves with whether it succeeded. */
   function newSpend(): () => Promise<boolean> {
     made += 1;
     const key = `spend-${made}`;
@@ -161,7 +161,7 @@ export function startFailoverLoad(url: string, users: readonly SignedIn[], healt
       }
       while (asked.holdId !== null && asked.settled !== "yes" && !stopping) {
         const input = { holdId: asked.holdId, amount: SETTLED_CREDITS };
-        // Only where an earlier answer is missing may it have been settled before.
+        // It may already have been settled only if an earlier answer is missing.
         const known = asked.settled === "perhaps" ? [200, 409] : [200];
         asked.settled = "perhaps";
         if ((await call("service.settle", SERVICE_KEY, input, known)) !== null)
@@ -171,7 +171,7 @@ export function startFailoverLoad(url: string, users: readonly SignedIn[], healt
     }
   }
 
-  /** Reads, and writes outside of the ledger's lane. */
+  /** Reads, and writes that do not go through the ledger's writer. */
   async function neighbour(): Promise<void> {
     for (let number = 1; !stopping; number += 1) {
       const { accessToken, userId } = userAt(number);
@@ -183,7 +183,7 @@ export function startFailoverLoad(url: string, users: readonly SignedIn[], healt
     }
   }
 
-  /** /health touches no dependency: it never notices. */
+  /** /health uses no dependency, so it must not notice an outage. */
   async function prober(): Promise<void> {
     while (!stopping) {
       const beatsBefore = beats;
@@ -221,11 +221,11 @@ export function startFailoverLoad(url: string, users: readonly SignedIn[], healt
       return until(() => successes >= wanted, { withinMs, everyMs: 20, otherwise });
     },
     /**
-     * Waits until credits are spent again and refusals have ended for a while; rejects when that takes more than
-     * `withinMs` from `usableAtMs`. Answers how long after `faultAtMs` the last refusal was, in milliseconds.
+     * Waits until spends succeed again and refusals have stopped for a while; rejects if that takes more than
+     * `withinMs` from `usableAtMs`. Resolves with the time from `faultAtMs` to the last refusal, in milliseconds.
      */
     async recovery(faultAtMs: number, usableAtMs: number, withinMs: number): Promise<number> {
-      // A spend that begins now has to come through; those that hung may only have been waited for.
+      // Only a spend that begins after that time counts: an earlier one may merely have been hanging.
       const comesThrough = () => spendBeganMs >= usableAtMs;
       await until(() => comesThrough() && Date.now() - lastRefusalMs >= ENDED_AFTER_MS, {
         withinMs: usableAtMs + withinMs + ENDED_AFTER_MS - Date.now(),
@@ -235,18 +235,18 @@ export function startFailoverLoad(url: string, users: readonly SignedIn[], healt
       });
       return Math.max(0, lastRefusalMs - faultAtMs);
     },
-    /** Ends after the calls under way. */
+    /** Stops the load once the calls in flight have finished. */
     async stop() {
       stopping = true;
       await Promise.all(clients);
       clearInterval(beating);
     },
-    /** One spend outside of the load, for the repeats at the end. */
+    /** One spend outside of the load, for the retries at the end. */
     spend,
   };
 }
 
-/** One line: how long errors lasted, at the median and at worst. docs/decisions/0014 quotes it. */
+/** Summarises in one line how long errors lasted (median and maximum). docs/decisions/0014 quotes it. */
 export function recoveryLine(name: string, errorsMs: readonly number[]): string {
   const { operations, p50Ms } = summarise(errorsMs);
   return `${name} ${operations} times: errors for ${p50Ms} / ${Math.max(0, ...errorsMs)} ms`;

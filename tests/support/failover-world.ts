@@ -1,4 +1,4 @@
-// The world of a database failover: the real server as a process, its Redis, people with credits, and a load on it all.
+// The setup of a failover test: the real server as a process, its Redis, users with credits, and a load on it.
 import { startFailoverLoad } from "./failover-load.ts";
 import { freePort } from "./ports.ts";
 import { spawnServer, startStandIns } from "./process.ts";
@@ -14,7 +14,7 @@ const CREDITS_EACH = 1_000_000;
 /** A server under load. */
 export type FailoverWorld = Awaited<ReturnType<typeof openFailoverWorld>>;
 
-/** Starts the server on `databaseUrl` (its database is created), signs people in, gives them credits, and begins the load. */
+/** Starts the server on `databaseUrl` (creating its database), signs users in, gives them credits, starts the load. */
 export async function openFailoverWorld(databaseUrl: string) {
   const closing: (() => Promise<unknown>)[] = [];
   const close = async () => {
@@ -45,11 +45,11 @@ export async function openFailoverWorld(databaseUrl: string) {
     return {
       server,
       load,
-      /** Sentences about the process: it is to live, as the same one, and to have met nothing it did not expect. */
+      /** Describes what is wrong with the process: it must still be the same one, without unexpected errors. */
       complaints() {
         const { child } = server;
         const lives = child.exitCode === null && child.signalCode === null && child.pid === pid;
-        // What main.ts writes when an error reached nobody.
+        // What main.ts logs for an error that nothing handled.
         const stray = server
           .output()
           .split("\n")
@@ -67,12 +67,12 @@ export async function openFailoverWorld(databaseUrl: string) {
   }
 }
 
-/** The packet of a COMMIT; its length would stand before it. */
+/** The payload of a COMMIT packet (without the length that precedes it). */
 const COMMIT = "\u0003COMMIT";
 
 /**
- * Acts in the middle of the load's next transaction: when its COMMIT reaches the proxy, `before` or `after` it is passed
- * on. Rejects when nobody commits.
+ * Runs `act` in the middle of the load's next transaction: when its COMMIT reaches the proxy, `before` or `after` it is
+ * forwarded. Rejects if no transaction commits.
  */
 export function atCommit(
   conversation: Pick<TcpProxy, "onceSent">,
@@ -88,9 +88,9 @@ export function atCommit(
   });
 }
 
-/** Signs people in at the server of `url`, whose ADMIN_EMAILS has to name `admin@example.com`, and gives them credits. */
+/** Signs users in at the server at `url`, whose ADMIN_EMAILS must include admin@example.com, and gives them credits. */
 export async function signInWithCredits(url: string): Promise<SignedIn[]> {
-  // A name the sandbox's redirect address fits.
+  // The host name in the redirect address registered at the sandbox.
   const local = url.replace("127.0.0.1", "localhost");
   const admin = await signIn(local, ADMIN);
   const users: SignedIn[] = [];

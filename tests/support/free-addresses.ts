@@ -1,14 +1,14 @@
-// Addresses for one `npm run dev` of a test's own.
+// Free addresses for a test that runs `npm run dev`.
 import { busyPorts, planDevelopment } from "../../server/cli/dev/environment.ts";
 import { freePort } from "./ports.ts";
 
-/** What `npm run dev` is told of its addresses. */
+/** The addresses that `npm run dev` is configured with. */
 interface Addresses {
   readonly PORT: string;
   readonly FRONTEND_URL: string;
 }
 
-/** Addresses whose ports are free, those of the sandboxes too. */
+/** Returns addresses whose ports are free, including those of the sandboxes. */
 export async function freeAddresses(): Promise<Addresses> {
   for (;;) {
     const PORT = String(await freePort());
@@ -17,12 +17,12 @@ export async function freeAddresses(): Promise<Addresses> {
       if ((await busyPorts(planDevelopment({ PORT, FRONTEND_URL }))) === null)
         return { PORT, FRONTEND_URL };
     } catch {
-      // The last ports of all leave none for the sandboxes.
+      // At the very end of the port range there is no room for the sandboxes.
     }
   }
 }
 
-/** Where such an `npm run dev` answers: the API, the sandboxes on the ports after it, and the frontend. */
+/** The URLs that such an `npm run dev` serves: the API, the sandboxes on the ports after it, and the frontend. */
 export const urlsOf = ({ PORT, FRONTEND_URL }: Addresses): string[] => [
   ...[0, 1, 2].map((after) => `http://localhost:${Number(PORT) + after}`),
   FRONTEND_URL,

@@ -1,4 +1,4 @@
-// A Galera cluster of three nodes of a test's own; each may be killed, cut off from the others, and come back.
+// A test's own Galera cluster of three nodes; each can be killed, isolated from the others, and brought back.
 import { existsSync } from "node:fs";
 import { freePort } from "./ports.ts";
 import { debianMariadb, engineMissing, isInstalled } from "./engines/programs.ts";
@@ -11,10 +11,10 @@ const PROVIDER = [
   "/usr/lib/galera-4/libgalera_smm.so",
 ].find(existsSync);
 
-/** A dead node is let go in 3 s: with Galera's own limits that and the rest's agreement may take more than 10. */
+/** Evicts a dead node after 3 s: with Galera's defaults, that and the others' agreement may take more than 10 s. */
 const EVICTION = "evs.suspect_timeout=PT3S;evs.inactive_timeout=PT10S;evs.install_timeout=PT5S";
 
-/** Why no cluster can be started here; null where one can. */
+/** Why no cluster can be started here; null if one can. */
 export const galeraMissing =
   engineMissing("mariadb") ??
   (PROVIDER === undefined ? "Galera (galera-4) is not installed here" : null) ??
@@ -26,10 +26,10 @@ export const galeraMissing =
 /** One node. */
 export type GaleraNode = ReturnType<typeof nodeOf>;
 
-/** Three nodes in step. */
+/** Three synchronised nodes. */
 export type GaleraCluster = Awaited<ReturnType<typeof startGaleraCluster>>;
 
-/** Starts a cluster with Galera's own time limits: 5 s without a sign of life, and a node is out. */
+/** Starts a cluster that evicts a node after 3 s without a sign of life. */
 export async function startGaleraCluster() {
   const ports = await Promise.all(
     ["n1", "n2", "n3"].map(async (name) => ({
@@ -72,7 +72,7 @@ export async function startGaleraCluster() {
   try {
     const [first, ...others] = servers as [SqlServer, ...SqlServer[]];
     await start(first, ["--wsrep-new-cluster"]);
-    // The second is copied from the first while the third waits for its turn.
+    // The third waits until the second has been copied from the first.
     await Promise.all(others.map((server) => start(server)));
   } catch (error) {
     await close();
@@ -91,21 +91,21 @@ function nodeOf(name: string, server: SqlServer) {
     server.query(`SET GLOBAL wsrep_provider_options = 'gmcast.isolate=${value}'`);
   return {
     ...{ name, port, url, kill, query },
-    /** What a proxy's health check asks: does it answer, belong to the primary component, and is it in step? */
+    /** What a proxy's health check asks: does it answer, is it in the primary component, and is it in sync? */
     isHealthy: () => isHealthy(server),
-    /** Starts it after a kill; resolves once it has caught up. */
+    /** Starts it after a kill. Resolves once it has caught up. */
     async rejoin() {
-      // As systemd does it: where its log ends, so that only what it missed is sent, and no other node is copied whole.
+      // As systemd does: starting at the end of its log transfers only what it missed instead of copying a whole node.
       const output = await server.runOnce(["--wsrep-recover"]);
       const position = /Recovered position:\s*([0-9a-f-]+:-?\d+)/.exec(output)?.[1];
       await server.start(position === undefined ? [] : [`--wsrep_start_position=${position}`]);
       await untilHealthy(server);
     },
-    /** It neither hears nor is heard by the other nodes; clients still reach it. */
+    /** Isolates the node from the others; clients can still reach it. */
     async cutOff() {
       await isolate(1);
     },
-    /** Ends the cut; resolves once it has caught up. */
+    /** Ends the isolation. Resolves once it has caught up. */
     async heal() {
       await isolate(0);
       await untilHealthy(server);

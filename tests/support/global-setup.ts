@@ -1,9 +1,9 @@
-// Gives the databases of this run a name of their own, by which they are dropped when it ends.
+// Gives the databases of this run a common name, by which they are dropped when it ends.
 import { randomBytes } from "node:crypto";
 import { availableServers } from "./servers.ts";
 import { dropDatabasesOfRun } from "./mysql-databases.ts";
 
-/** What Vitest calls before a project's first file; returns what it calls after the last. */
+/** Called by Vitest before a project's first file; returns what Vitest calls after the last. */
 export function setup(): () => Promise<void> {
   process.env["TEST_RUN"] ??= randomBytes(3).toString("hex");
   return async () => {

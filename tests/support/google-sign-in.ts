@@ -1,11 +1,11 @@
-// Signing in at the sandbox Google without a browser: follows its pages with fetch and cookies.
+// Signs in at the sandbox Google without a browser, following its pages with fetch and cookies.
 
-/** The cookies an answer sets; without a value where it clears one. */
+/** Returns the cookies a response sets; the value is empty for one it clears. */
 export function cookiesIn(answer: Response) {
   return answer.headers.getSetCookie().map((line) => {
     const [, name = "", value = ""] = /^([^=]*)=([^;]*)/.exec(line) ?? [];
     const attribute = (of: string) => new RegExp(`;\\s*${of}=([^;]*)`, "i").exec(line)?.[1];
-    // No `expires` is NaN, which is never before now.
+    // Without `expires` this is NaN, which is never in the past.
     const isOver =
       attribute("max-age") === "0" || Date.parse(attribute("expires") ?? "") < Date.now();
     return { name, value: isOver ? "" : value, path: attribute("path") ?? "/" };
@@ -14,7 +14,7 @@ export function cookiesIn(answer: Response) {
 
 export type CookieJar = ReturnType<typeof createCookieJar>;
 
-/** Cookies per origin, by path prefix: enough for the provider's own. */
+/** Creates a cookie jar: cookies by origin and path prefix, which is enough for the sandbox. */
 export function createCookieJar() {
   const cookies = new Map<string, { origin: string; path: string; name: string; value: string }>();
   return {
@@ -36,8 +36,9 @@ export function createCookieJar() {
 const MAX_STEPS = 12;
 
 /**
- * Follows an authorization URL at the sandbox to its end, choosing `email` (or denying).
- * `jar` makes several sign-ins one browser's. Answers the final callback URL (code or error in its query) without calling it.
+ * Follows an authorization URL at the sandbox to its end, choosing `email` (or denying). Sharing a `jar` makes several
+ * sign-ins come from one browser. Resolves with the final callback URL (code or error in its query) without requesting
+ * it.
  */
 export async function driveSignIn(
   authUrl: string,

@@ -1,4 +1,4 @@
-// Calls of Stripe that wait until told: before they are sent, or with their answer, which is old by the time it arrives.
+// Calls to Stripe that are held until released, before they are sent or with an answer that is stale when it arrives.
 import type { StripePort } from "../../server/payment/stripe/port.ts";
 import { deferred } from "./deferred.ts";
 
@@ -10,7 +10,7 @@ interface Gate {
   readonly opened: ReturnType<typeof deferred>;
 }
 
-/** Returns a holder of calls that holds none yet. They go through its `wrap`: `wrapStripe` of a shop. */
+/** Returns a holder that holds no calls yet. They pass through its `wrap`, which is for a shop's `wrapStripe`. */
 export function createHeldCalls() {
   const gates = new Map<Call, Gate>();
   const seen: { readonly call: string; readonly about: unknown }[] = [];
@@ -44,14 +44,14 @@ export function createHeldCalls() {
           };
         },
       }),
-    /** Holds the next call of this kind, on any instance: its answer, a refusal too, unless `moment` says otherwise. */
+    /** Holds the next call of this kind, on any instance. By default its answer (or error) is held; see `moment`. */
     holdNext(call: Call, moment: Gate["moment"] = "answered") {
       const [reached, opened] = [deferred(), deferred()];
       gates.set(call, { moment, reached, opened });
       return {
-        /** It waits now: nothing is sent yet, or the answer is fetched. */
+        /** Resolves once the call is held: nothing has been sent yet, or the answer has been fetched. */
         reached: reached.promise,
-        /** Lets it go on. */
+        /** Lets it continue. */
         open: opened.resolve,
       };
     },

@@ -1,20 +1,20 @@
-// An account of its own of what a subscription's kept money buys: from Stripe's objects alone, in one fraction, sharing
-// nothing with the server's reckoning.
+// An independent calculation of what the money kept from a subscription buys: from Stripe's objects only, as one
+// fraction, sharing no code with the server.
 import type { CreditNote } from "../../server/sandbox/src/stripe/objects/types-credit.ts";
 import type { Invoice } from "../../server/sandbox/src/stripe/objects/types-billing.ts";
 import type { Dispute, Refund } from "../../server/sandbox/src/stripe/objects/types.ts";
 
-/** A plan as far as its credits go. */
+/** The part of a plan that determines its credits. */
 export interface OfferedPlan {
   readonly id: string;
   readonly credits: number;
   readonly interval: string | null;
 }
 
-/** Money back of one payment. Minor units. */
+/** The money returned for one payment, in minor units. */
 export type MoneyBackAtStripe = ReturnType<typeof moneyBackAtStripe>;
 
-/** Sums the objects up: pending refunds count, failed ones do not; open and lost disputes hold the money. */
+/** Sums the objects: pending refunds count, failed ones do not; open and lost disputes hold the money back. */
 export function moneyBackAtStripe({
   refunds,
   disputes,
@@ -36,7 +36,7 @@ export function moneyBackAtStripe({
         .filter(({ status }) => /^(needs_response|under_review|lost)$/.test(status))
         .map(({ amount }) => amount),
     ),
-    // What a note gave as a refund is among the refunds.
+    // The part of a credit note that was given as a refund is already among the refunds.
     credited: sum(
       notes
         .filter(({ status }) => status === "issued")
@@ -48,7 +48,7 @@ export function moneyBackAtStripe({
   };
 }
 
-/** What a paid invoice buys: each line the share of its plan that its money is of the price. */
+/** What a paid invoice buys: each line buys the share of its plan's credits that its amount is of the price. */
 export function invoiceWorth(
   invoice: Pick<Invoice, "lines" | "total" | "amount_paid">,
   plans: ReadonlyMap<string, OfferedPlan>,
@@ -73,16 +73,16 @@ export function invoiceWorth(
   }
   const worth = Number(top) / Number(bottom);
   const given = back.refunded + back.credited + back.disputed;
-  // A customer balance may have paid a part: shares are of the invoice's total.
+  // The customer balance may have paid a part, so shares are of the invoice's total.
   const share = given <= 0 ? 0 : Math.min(1, given / Math.max(invoice.total, invoice.amount_paid));
   return {
-    /** The credits its lines buy, before anything went back; none where it gives back. */
+    /** The credits its lines buy before any money was returned; 0 if the invoice gives money back overall. */
     whole: top > 0n ? Number(top / bottom) : 0,
-    /** The most that its lines sell, without those that give back. */
+    /** The most that its lines sell, not counting those that give money back. */
     sold,
-    /** The credits of a month of its year; 0: it is of no year. */
+    /** The credits of one month of a yearly plan; 0 if it is not for a year. */
     monthly,
-    /** What the money that stayed of it buys. */
+    /** What the money kept from it buys. */
     stays: worth <= 0 ? worth : worth * (1 - share),
   };
 }

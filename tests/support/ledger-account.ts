@@ -1,15 +1,15 @@
-// Accounts and operations made by hand, for tests of one rule at a time.
+// Hand-made accounts and operations for tests of a single rule.
 import type { Account, Lot } from "../../server/ledger/model/account.ts";
 import type { OperationContext } from "../../server/ledger/model/operation-effect.ts";
 import type { SpendOperation, ReserveOperation } from "../../server/ledger/ports.ts";
 import { reserve, spend } from "./operations.ts";
 
-/** The moment every operation happens at unless told otherwise. */
+/** The default time of every operation. */
 export const NOW = 1_700_000_000_000;
-/** Whose account it is. */
+/** The owner of the accounts. */
 export const userId = "user";
 
-/** A bought lot that never expires, unless told otherwise. */
+/** A purchased lot; by default it never expires. */
 export const lot = (id: string, remaining: number, more: Partial<Lot> = {}): Lot => ({
   id,
   userId,
@@ -23,7 +23,7 @@ export const lot = (id: string, remaining: number, more: Partial<Lot> = {}): Lot
   ...more,
 });
 
-/** An account of these lots. */
+/** An account with these lots. */
 export const accountWith = (lots: readonly Lot[], more: Partial<Account> = {}): Account => ({
   userId,
   credits: lots.reduce((sum, { remaining }) => sum + remaining, 0),
@@ -38,7 +38,7 @@ export const accountWith = (lots: readonly Lot[], more: Partial<Account> = {}): 
   ...more,
 });
 
-/** What an operation is told beside the account; its id names what it makes. */
+/** The context of an operation. The ids it generates are derived from the operation's id. */
 export const context = (operationId: string, nowMs = NOW): OperationContext => ({
   operationId,
   nowMs,
@@ -47,14 +47,14 @@ export const context = (operationId: string, nowMs = NOW): OperationContext => (
   storedGrant: undefined,
 });
 
-/** A spend of chat-pro. */
+/** A spend on chat-pro. */
 export const spending = (amountCredits: number, more: Partial<SpendOperation> = {}) =>
   spend(userId, "s", amountCredits, { feature: "chat-pro", ...more });
 
-/** A hold of a minute. */
+/** A hold with a TTL of one minute. */
 export const reserving = (amountCredits: number, more: Partial<ReserveOperation> = {}) =>
   reserve(userId, "ai:h", amountCredits, { ttlSeconds: 60, ...more });
 
-/** What is left of each lot. */
+/** Returns the remaining credits of each lot. */
 export const remaining = (account: Account): Record<string, number> =>
   Object.fromEntries(account.lots.map((one) => [one.id, one.remaining]));

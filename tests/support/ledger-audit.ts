@@ -1,8 +1,9 @@
-// The invariants of the books, row by row: slow, plain, and no relation of the doctor.
+// Checks the invariants of the books row by row: slow and simple, and sharing nothing with the doctor.
 import type { PrismaModels } from "../../server/database/ports.ts";
 
 /**
- * Sentences about invariants 1 to 4 that do not hold, of one user or of all. `cut`: holds that a refund cut are let pass.
+ * Returns a description of each violation of invariants 1 to 4, for one user or for all. `cut` tolerates holds that a
+ * refund has reduced.
  */
 export async function auditRows(
   models: PrismaModels,
@@ -52,7 +53,7 @@ export async function auditRows(
   return problems;
 }
 
-/** What statistics say was moved, by type, against the entries. */
+/** Compares the statistics of credits moved, by type, with the entries. */
 async function auditFigures(
   { creditMovement, creditTotal }: PrismaModels,
   logs: readonly { readonly type: string; readonly amount: number }[],
@@ -70,7 +71,7 @@ async function auditFigures(
     .map(([type, off]) => `${type} counted ${off.given} given and ${off.taken} taken too many`);
 }
 
-/** The same of one user, and that every payment granted exactly what was bought. */
+/** Audits one user's rows like `auditRows`, and that every payment granted exactly what was bought. */
 export async function brokenInvariants(models: PrismaModels, userId: string): Promise<string[]> {
   const broken = await auditRows(models, { userId, cut: true });
   const lots = await models.creditGrant.findMany({ where: { userId } });

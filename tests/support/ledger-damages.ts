@@ -1,7 +1,7 @@
-// The damages that tests plant in a busy user's rows: one for each question of the doctor's.
+// Corruptions that tests plant in the rows of a busy user: one for each of the doctor's checks.
 import type { Database } from "../../server/database/ports.ts";
 
-/** A change of the user's rows in one table; `and` says which of them. */
+/** Returns an UPDATE of the user's rows in one table; `and` narrows them down. */
 const changeIn =
   (table: string, owner = "userId") =>
   (set: string, and = "TRUE") =>
@@ -15,7 +15,7 @@ const keys = changeIn("idempotency_keys");
 const noEntry = (seq: number) => `DELETE FROM credit_logs WHERE userId = ? AND seq = ${seq}`;
 const NOT_THERE = "00000000-0000-4000-8000-000000000000";
 
-/** A subscription of the user, which the payment so far was for; `returned` credits as our row says. */
+/** Adds a subscription of the user, which the payment becomes part of. `returned`: the returnedCredits it records. */
 const subscribed = (returned = 0) => [
   `INSERT INTO subscriptions (id, userId, planId, stripeSubscriptionId, stripeCustomerId, status,
      currentPeriodStart, currentPeriodEnd, returnedCredits, createdAt, updatedAt)
@@ -24,7 +24,7 @@ const subscribed = (returned = 0) => [
   payments("subscriptionId = userId, paidAt = createdAt, total = 500, creditsWorth = 50"),
 ];
 
-/** One of each kind: what it is, part of the invariant's name, and its statements, each `?` of which is the user. */
+/** Each corruption: its name, a pattern for the violated invariant, and its statements, whose `?` are the user's id. */
 const PLANTS: readonly (readonly [string, RegExp, ...string[]])[] = [
   ["a changed balance", /users\.credits is the sum/, user("credits = 1000")],
   ["a changed entry", /balance is the one before it/, entries("amount = -2", "seq = 2")],
@@ -136,7 +136,7 @@ const PLANTS: readonly (readonly [string, RegExp, ...string[]])[] = [
   [
     "money that went back of a payment a customer balance paid in part",
     /what went back of a payment took its share/,
-    // 300 of 1,000 is 15 of 50 credits; of the 500 from the card it would be 30.
+    // 300 of 1,000 corresponds to 15 of 50 credits; of the 500 paid by card it would be 30.
     payments("total = 1000, disputedAmount = 300, disputedCredits = 14"),
   ],
   [

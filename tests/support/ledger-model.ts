@@ -1,6 +1,6 @@
-// An independent model of one user's credits: one loop per single credit, nothing shared with server/ledger.
+// An independent model of one user's credits: it moves one credit at a time and shares nothing with server/ledger.
 
-/** A lot of the model. */
+/** A lot in the model. */
 export interface ModelLot {
   key: string;
   source: string;
@@ -18,10 +18,10 @@ interface ModelHold {
   parts: string[];
 }
 
-/** What a step answers: the error's code, or the credits that moved. */
+/** The outcome of a step: the error's code, or the credits that moved. */
 export type ModelAnswer = { error: string } | { moved: number; replayed: boolean };
 
-/** What a random test may do. Holds and keys are named by small numbers, so that they repeat. */
+/** The steps of a random test. Holds and keys come from a small set, so that they repeat. */
 export type ModelStep =
   | {
       do: "grant";
@@ -39,7 +39,7 @@ export type ModelStep =
   | { do: "expire" }
   | { do: "wait"; seconds: number };
 
-/** The model. Times in milliseconds. */
+/** Creates the model. Times are in milliseconds. */
 export function createModel() {
   let lots: ModelLot[] = [];
   const holds: ModelHold[] = [];
@@ -66,7 +66,7 @@ export function createModel() {
     });
   }
 
-  /** Takes one credit from the first lot that has one, by each rule in turn; past them all it is debt. */
+  /** Takes one credit from the first lot that has any, trying each rule in turn; if none applies, it becomes debt. */
   function takeOne(rules: ((lot: ModelLot) => boolean)[]): void {
     for (const rule of rules) {
       const lot = order().find((one) => one.left > 0 && rule(one));
@@ -221,7 +221,7 @@ export function createModel() {
       seq: entries.length,
     }),
     entries: () => entries,
-    /** Credits left in each open lot, in spend order. */
+    /** Remaining credits of each open lot, in the order they are spent. */
     lots: () => order().map((lot) => lot.left),
     holds: () => holds.map(({ name, state }) => ({ name, state })),
   };

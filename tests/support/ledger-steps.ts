@@ -13,7 +13,7 @@ const oldHold = fc.integer({ min: 0, max: 4 }).map((n) => `#${n}`);
 const ttl = fc.integer({ min: 1, max: 90 });
 const maybeTtl = fc.option(ttl, { freq: 3 });
 
-/** A step; small numbers, so that keys repeat, balances run short and lots expire under holds. */
+/** A step. Numbers are small, so that keys repeat, balances run short, and lots expire while held. */
 const step: fc.Arbitrary<ModelStep> = fc.oneof(
   {
     weight: 4,
@@ -66,7 +66,7 @@ const step: fc.Arbitrary<ModelStep> = fc.oneof(
   },
 );
 
-/** A run of steps. Settles and releases name holds reserved before them. */
+/** A sequence of steps. Settles and releases refer to holds reserved earlier. */
 export function steps(maxLength: number): fc.Arbitrary<ModelStep[]> {
   const run = fc.array(step, { minLength: 1, maxLength, size: "max" });
   return run.map((all) => {
@@ -79,7 +79,7 @@ export function steps(maxLength: number): fc.Arbitrary<ModelStep[]> {
   });
 }
 
-/** The operation of a step; null for a wait. `holdId` maps a hold's name to the id the ledger gave it. */
+/** Returns the operation of a step, or null for a wait. `holdId` maps a hold's name to the id the ledger assigned. */
 export function operationOf(
   one: ModelStep,
   userId: string,
@@ -95,7 +95,7 @@ export function operationOf(
     case "grant":
       return grant(userId, `${userId}:${one.key}`, one.amount, { source: one.source, expiresAt });
     case "spend":
-      // The amount is the server's, so it stands in the metadata to be part of the input.
+      // The server sets the amount, so it is repeated in the metadata to become part of the replay-checked input.
       return spend(userId, one.key, one.amount, {
         feature: "chat-pro",
         metadata: { amount: one.amount },

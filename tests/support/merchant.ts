@@ -1,10 +1,10 @@
-// What a merchant does at Stripe past this server: calls to the sandbox's API with its key, in Stripe's own words.
+// What a merchant does at Stripe behind this server's back: calls to the sandbox's API with the merchant's key.
 import Stripe from "stripe";
 import { SECRET_KEY, type Shop } from "./shop.ts";
 
 type Answer = { id: string } & Record<string, unknown>;
 
-/** Stripe's API as a merchant's tools or the dashboard use it. Throws Stripe's message when it refuses. */
+/** Stripe's API as used by a merchant's own tools or the dashboard. Rejects with Stripe's message if it refuses. */
 export function merchantOf(world: Shop) {
   async function call(method: "GET" | "POST", path: string, fields: Record<string, string>) {
     const { hostname, port } = new URL(world.sandbox.stripe.url);
@@ -19,7 +19,7 @@ export function merchantOf(world: Shop) {
   const get = (path: string, fields: Record<string, string> = {}) => call("GET", path, fields);
   const post = (path: string, fields: Record<string, string> = {}) => call("POST", path, fields);
 
-  /** The first item of a subscription. */
+  /** Returns the first item of a subscription. */
   async function itemOf(subscriptionId: string): Promise<string> {
     const { items } = await get(`subscriptions/${subscriptionId}`);
     return (items as { data: { id: string }[] }).data[0]?.id ?? "";
@@ -30,7 +30,7 @@ export function merchantOf(world: Shop) {
     post,
     itemOf,
 
-    /** Changes price or quantity, as the billing portal's plan switch does unless told otherwise. */
+    /** Changes price or quantity; by default with the proration of a plan switch in the billing portal. */
     async change(
       subscriptionId: string,
       to: { price?: string; quantity?: number },
@@ -45,13 +45,13 @@ export function merchantOf(world: Shop) {
       await world.settled();
     },
 
-    /** The price of one of our plans. */
+    /** Returns the price of one of our plans. */
     async priceOf(planId: string): Promise<string> {
       const { data } = await get("prices", { "lookup_keys[]": `skywork_${planId}` });
       return (data as { id: string }[])[0]?.id ?? "";
     },
 
-    /** A price that is none of ours. */
+    /** Creates a price that is not one of ours. */
     async foreignPrice(amount: number, interval: "month" | "year" = "month"): Promise<string> {
       const product = await post("products", { name: "Something else" });
       const price = await post("prices", {

@@ -1,9 +1,9 @@
-// MySQL databases that one suite leaves to the next of its process, with the rows of a new one: to migrate a new one
-// takes seconds, most of them spent waiting for the disk.
+// MySQL databases that suites in the same process reuse after a reset to the rows of a new database: migrating a new
+// one takes seconds, most of them spent waiting for the disk.
 import { randomBytes } from "node:crypto";
 import { type Connection, type ConnectionConfig, createConnection } from "mariadb";
 
-/** A database that exists. `drop` removes it. */
+/** An existing database; `drop` removes it. */
 export interface FreshDatabase {
   url: string;
   drop(): Promise<void>;
@@ -11,14 +11,14 @@ export interface FreshDatabase {
 
 interface Kept {
   readonly url: URL;
-  /** Its tables, with the rows they have when nobody has used them. */
+  /** Its tables with the rows of an unused database. */
   readonly tables: ReadonlyMap<string, readonly unknown[][]>;
 }
 
 const TOO_MANY_ROWS = 10_000;
 const idle = new Map<string, Kept[]>();
 
-/** An empty database on the server of `serverUrl`. */
+/** Creates an empty database on the server at `serverUrl`. */
 export async function freshMysql(serverUrl: string): Promise<FreshDatabase> {
   const url = new URL(serverUrl);
   url.pathname = `/${runPrefix()}${randomBytes(6).toString("hex")}`;
@@ -27,7 +27,7 @@ export async function freshMysql(serverUrl: string): Promise<FreshDatabase> {
   return { url: url.href, drop: () => withMysql(serverUrl, `DROP DATABASE IF EXISTS ${name}`) };
 }
 
-/** A migrated database with its catalog. `drop` leaves it to the next who asks, where Vitest removes it in the end. */
+/** Returns a migrated database with its catalog. Under Vitest, `drop` keeps it for later suites until the run ends. */
 export async function migratedMysql(serverUrl: string): Promise<FreshDatabase> {
   if (process.env["TEST_RUN"] === undefined) return freshMysql(serverUrl);
   const kept = idle.get(serverUrl)?.pop() ?? (await migrate(serverUrl));
@@ -41,7 +41,7 @@ export async function migratedMysql(serverUrl: string): Promise<FreshDatabase> {
   };
 }
 
-/** Drops every database of this run on the server of `serverUrl`. */
+/** Drops every database of this run on the server at `serverUrl`. */
 export async function dropDatabasesOfRun(serverUrl: string): Promise<void> {
   const connection = await connectMysql(serverUrl);
   try {
@@ -55,7 +55,7 @@ export async function dropDatabasesOfRun(serverUrl: string): Promise<void> {
   }
 }
 
-/** Runs one statement on a server and hangs up. */
+/** Runs one statement on a server and disconnects. */
 export async function withMysql(serverUrl: string, sql: string): Promise<void> {
   const connection = await connectMysql(serverUrl);
   try {
@@ -69,7 +69,7 @@ const runPrefix = (): string => `skywork_test_${process.env["TEST_RUN"] ?? "alon
 
 async function migrate(serverUrl: string): Promise<Kept> {
   const url = new URL((await freshMysql(serverUrl)).url);
-  // Vitest's own process, which only drops databases, does without the server.
+  // Imported lazily: Vitest's own process only drops databases and does not need the server's code.
   const { openDatabase } = await import("../../server/database/open.ts");
   const { createLogger } = await import("../../server/lib/logger.ts");
   const database = { kind: "mysql", url: url.href } as const;
@@ -81,7 +81,7 @@ async function migrate(serverUrl: string): Promise<Kept> {
     const tables = new Map<string, unknown[][]>();
     const names = await connection.query<string[][]>({ sql: "SHOW TABLES", rowsAsArray: true });
     for (const [name = ""] of names) {
-      // Nothing but a migration writes there.
+      // Only migrations write to these tables.
       if (name.startsWith("_")) continue;
       tables.set(name, await connection.query({ sql: `SELECT * FROM ${name}`, rowsAsArray: true }));
     }
@@ -91,7 +91,7 @@ async function migrate(serverUrl: string): Promise<Kept> {
   }
 }
 
-/** Brings back the rows of a new database. False where it is too full for that, or somebody still uses it. */
+/** Restores the rows of a new database. Returns false if it holds too many rows for that, or is still in use. */
 async function reset({ url, tables }: Kept): Promise<boolean> {
   const connection = await connectMysql(url);
   try {
@@ -114,7 +114,7 @@ async function reset({ url, tables }: Kept): Promise<boolean> {
   }
 }
 
-/** Connects to a server, or to the database its URL names. */
+/** Connects to a server, or to the database named in its URL. */
 export function connectMysql(
   serverUrl: string | URL,
   more: ConnectionConfig = {},

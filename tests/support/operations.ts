@@ -1,4 +1,4 @@
-// Ledger operations as tests hand them in: whole, though a test names only what matters to it.
+// Complete ledger operations for tests that specify only what matters to them.
 import type { IdempotencyKey } from "../../server/ledger/idempotency-key.ts";
 import type {
   GrantOperation,
@@ -6,7 +6,7 @@ import type {
   SpendOperation,
 } from "../../server/ledger/ports.ts";
 
-/** `text` as a key, whatever it looks like: the one way past the scopes of idempotency keys. */
+/** Uses any `text` as an idempotency key: the only way around the scopes of keys. */
 export const rawKey = (text: string) => text as IdempotencyKey;
 
 export const spend = (
@@ -24,7 +24,7 @@ export const spend = (
   ...more,
 });
 
-/** A hold, of ten minutes unless told otherwise. */
+/** A hold; its TTL defaults to ten minutes. */
 export const reserve = (
   userId: string,
   key: string,
@@ -41,7 +41,7 @@ export const reserve = (
   ...more,
 });
 
-/** Bought credits that never expire, unless told otherwise. */
+/** Purchased credits; by default they never expire. */
 export const grant = (
   userId: string,
   grantKey: string,
@@ -59,6 +59,6 @@ export const grant = (
   ...more,
 });
 
-/** The credits that somebody who signs up is given, as the sign-in hands them to the ledger. */
+/** The credits granted on sign-up, as the sign-in passes them to the ledger. */
 export const welcomeGrant = (userId: string, amountCredits: number): GrantOperation =>
   grant(userId, `signup:${userId}`, amountCredits, { source: "SIGNUP", description: "Welcome" });

@@ -1,9 +1,9 @@
-// Time as this process has it. A machine busy with something else holds timers back, and what is held back counts once,
-// however long it was; work of our own that holds them back counts by the CPU it takes.
+// Time as this process experiences it. A busy machine delays timers, and each such delay counts as one beat, however
+// long it was. Work of our own that delays them counts by the CPU time it takes.
 
 const BEAT_MS = 10;
 
-/** What `work` answers, and how many milliseconds of our own it took. */
+/** Resolves with the result of `work` and how many milliseconds of our own time it took. */
 export async function timed<Answer>(
   work: () => Promise<Answer>,
 ): Promise<{ readonly answer: Answer; readonly tookMs: number }> {
@@ -19,7 +19,7 @@ export async function timed<Answer>(
   }
 }
 
-/** What `work` answers. Throws where that took longer than `limitMs` of our own time. */
+/** Resolves with the result of `work`. Throws if it took more than `limitMs` of our own time. */
 export async function within<Answer>(
   limitMs: number,
   work: () => Promise<Answer>,

@@ -1,4 +1,4 @@
-// Users of an app under test: with credits, with a session, or signed in, each made without the provider.
+// Users of an app under test: with credits, with a session, or signed in, all created without the provider.
 import { randomUUID } from "node:crypto";
 import { createRefreshTokens } from "../../server/auth/session/refresh-token.ts";
 import { writeSignIn } from "../../server/auth/sign-in/sign-in.store.ts";
@@ -10,7 +10,7 @@ import type { Services } from "../../server/trpc/context.ts";
 import type { TestClock } from "./test-clock.ts";
 import { welcomeGrant } from "./operations.ts";
 
-/** Who the provider says it is; defaults to somebody new. */
+/** The identity as the provider would report it; defaults to a new one. */
 export interface Identity {
   email?: string;
   subject?: string;
@@ -19,7 +19,7 @@ export interface Identity {
 
 export type People = ReturnType<typeof createPeople>;
 
-/** Somebody who is signed in. */
+/** A signed-in user. */
 export type Person = Awaited<ReturnType<People["person"]>>;
 
 interface PeopleDeps {
@@ -33,7 +33,7 @@ interface PeopleDeps {
 
 const CLIENT = { userAgent: "suite", ip: "192.0.2.7" };
 
-/** Makes the people of an app. */
+/** Creates the factory of an app's users. */
 export function createPeople({ auth, backend, clock, config, ledger, logger }: PeopleDeps) {
   const { models } = backend.database;
   const signInDeps = { database: backend.database, ledger, logger };
@@ -82,20 +82,20 @@ export function createPeople({ auth, backend, clock, config, ledger, logger }: P
   }
 
   return {
-    /** So many users without credits, made at once. */
+    /** Creates that many users without credits, in one go. */
     createUsers,
-    /** A session whose refresh token was not used yet, of an admin if the configuration or `isAdmin` says so. */
+    /** A session whose refresh token has not been used; an admin's if the configuration or `isAdmin` says so. */
     session,
-    /** A user with so many credits in one lot that never expires. */
+    /** Creates a user with that many credits in one lot that never expires. */
     async createUser(credits = 0) {
       const [userId = ""] = await createUsers(1);
       if (credits > 0) await ledger.submit(welcomeGrant(userId, credits));
       return userId;
     },
-    /** A signed-in person; `role` as the database shall have it. */
+    /** Creates a signed-in user; `role` is what the database will hold. */
     person: async (role: "USER" | "ADMIN" = "USER") =>
       signedIn(await session({}, role === "ADMIN")),
-    /** The same person in another session. */
+    /** Signs the same user in again, with another session. */
     async signInAgain(userId: string) {
       const { subject } = await models.identity.findFirstOrThrow({ where: { userId } });
       const { email } = await models.user.findUniqueOrThrow({ where: { id: userId } });

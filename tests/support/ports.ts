@@ -1,8 +1,8 @@
-// Loopback ports: one for a server that comes later, and one that is listened on at once.
+// Loopback ports: a free one for a server started later, or one that is listened on immediately.
 import { createServer, type RequestListener, type ServerOptions } from "node:http";
 import { type AddressInfo, connect, type Server } from "node:net";
 
-/** Whether nobody listens on this loopback port. */
+/** Whether nothing listens on this loopback port. */
 export function isFree(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(port, "127.0.0.1", () => {
@@ -13,8 +13,8 @@ export function isFree(port: number): Promise<boolean> {
 }
 
 /**
- * A port nobody listens on, below those that Linux gives to outgoing connections: while its server is down nobody gets
- * it by chance, so that the server can have it again.
+ * Returns a port nothing listens on, below the range Linux uses for outgoing connections: nothing takes it by chance
+ * while its server is down, so the server can be restarted on it.
  */
 export async function freePort(): Promise<number> {
   for (let attempt = 0; attempt < 200; attempt += 1) {
@@ -24,7 +24,7 @@ export async function freePort(): Promise<number> {
   throw new Error("No loopback port is free");
 }
 
-/** An HTTP server on any port. Its end cuts every connection. */
+/** Starts an HTTP server on any free port. Closing it cuts every connection. */
 export async function serve(listener: RequestListener, options: ServerOptions = {}) {
   const server = createServer(options, listener);
   const port = await listen(server);
@@ -39,7 +39,7 @@ export async function serve(listener: RequestListener, options: ServerOptions = 
   };
 }
 
-/** Lets `server` listen on any port; answers which. */
+/** Lets `server` listen on any free port; resolves with the port. */
 export async function listen(server: Server): Promise<number> {
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return (server.address() as AddressInfo).port;

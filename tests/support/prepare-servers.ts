@@ -1,4 +1,4 @@
-// The servers of a whole run: found once, and started where the run needs an engine that does not answer.
+// The servers of a whole run: located once, and started if the run needs an engine that does not answer.
 import type { EngineName } from "./engine-choice.ts";
 import { startSqlServer } from "./engines/sql-server.ts";
 import {
@@ -9,13 +9,13 @@ import {
   type Servers,
 } from "./servers.ts";
 
-/** SQLite alone; or the servers that are found, too; or MySQL and MariaDB even where they have to be started. */
+/** `sqlite`: SQLite only. `found`: any servers found, too. `every`: MySQL and MariaDB even if they must be started. */
 export type EngineNeeds = "sqlite" | "found" | "every";
 
 /**
- * The servers of this run, which is about `choice` or (null) all engines: those that answer, and those of `needs` that do
- * not, started. What is started ends with this process. An engine that was chosen and cannot be started throws; one that
- * was not is named as missing, which fails CI alone.
+ * Returns the servers of this run, which covers `choice` or (null) all engines: those that answer, plus, as far as
+ * `needs` requires, those that had to be started; they end with this process. Throws if a chosen engine cannot be
+ * started. One that was not chosen explicitly is only listed as missing, which is a failure in CI but not elsewhere.
  */
 export async function prepareServers(
   choice: EngineName | null,

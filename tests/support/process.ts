@@ -1,4 +1,4 @@
-// The server as an operator runs it: a process of its own with an environment, its output, its signals.
+// The server as an operator runs it: a separate process with its environment, output and signals.
 import { spawn } from "node:child_process";
 import { type SandboxOptions, startSandbox } from "../../server/sandbox/src/sandbox.ts";
 import { BUILT_VARIABLE, buildServer, ROOT } from "../bench/built.ts";
@@ -9,13 +9,13 @@ const COMMAND_WITHIN_MS = 120_000;
 /** A server process. */
 export type ServerProcess = ReturnType<typeof spawnServer>;
 
-/** What Node.js is told to run server/main.ts: compiled where the run has built it, else from its source. */
+/** Node.js arguments that run server/main.ts: the compiled build if this run has one, otherwise the source. */
 export const SERVER_PROGRAM: readonly string[] =
   process.env[BUILT_VARIABLE] === undefined
     ? ["--import", import.meta.resolve("tsx"), `${ROOT}server/main.ts`]
     : [buildServer().file("server/main")];
 
-/** The stand-ins of a server that is reached at loopback port `port`, and what it has to be told of them. */
+/** Starts the sandbox for a server on loopback port `port`; resolves with it and the environment the server needs. */
 export async function startStandIns(port: number, options: Partial<SandboxOptions> = {}) {
   const callback = `http://localhost:${port}/api/auth/google/callback`;
   const sandbox = await startSandbox({
@@ -26,7 +26,7 @@ export async function startStandIns(port: number, options: Partial<SandboxOption
   return { sandbox, env: { PORT: String(port), ...sandbox.env, GOOGLE_CALLBACK_URL: callback } };
 }
 
-/** Runs a command of server/cli as an operator does, with `env` alone (and PATH). */
+/** Runs a command of server/cli as an operator does, with only `env` (and PATH). */
 export function runCommand(name: string, env: Record<string, string>, cwd = ROOT) {
   const child = spawn(process.execPath, [`${ROOT}server/cli/run.mjs`, name], {
     cwd,
@@ -48,8 +48,8 @@ export function runCommand(name: string, env: Record<string, string>, cwd = ROOT
 }
 
 /**
- * Starts server/main.ts with `env` alone (and PATH): nothing of this machine's own settings reaches it. `program` is
- * what Node.js is told to run in its place.
+ * Starts server/main.ts with only `env` (and PATH), so that none of this machine's own settings reach it. `program`
+ * replaces the Node.js arguments.
  */
 export function spawnServer(
   env: Record<string, string>,
@@ -70,9 +70,9 @@ export function spawnServer(
     child,
     /** Everything it has written so far. */
     output: () => output,
-    /** Resolves with the exit code; -1 when a signal ended it. */
+    /** Resolves with the exit code, or -1 if it was killed by a signal. */
     exited,
-    /** Resolves once /ready says yes. Rejects, with the output, when the process ends first. */
+    /** Resolves once /ready succeeds. Rejects with the output if the process ends first. */
     ready(withinMs = 120_000) {
       let last = "never asked";
       const isReady = async () => {

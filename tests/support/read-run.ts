@@ -1,13 +1,13 @@
-// A reader that speaks the wire of `ai.stream`.
+// A reader of runs that speaks the wire format of `ai.stream`.
 import type { RunEvent } from "../../shared/src/ai.ts";
 
-/** An event as it came over the wire. */
+/** An event as received. */
 export interface WireEvent {
   readonly id: string;
   readonly event: RunEvent;
 }
 
-/** What a reader of a run got. */
+/** What a reader of a run received. */
 export type Reading = Awaited<ReturnType<typeof readRun>>;
 
 /** Reads a run over `ai.stream` until its end, or until `leaveAfter` events. */
@@ -37,11 +37,11 @@ export async function readRun(
   const last = events.at(-1)?.event;
   return {
     events,
-    /** Text of all `text` events. */
+    /** The text of all `text` events. */
     text: events.map(({ event }) => (event.type === "text" ? event.text : "")).join(""),
-    /** The `end` event, or null when the reader left before it. */
+    /** The `end` event, or null if the reader left before it. */
     end: last?.type === "end" ? last : null,
-    /** The error code the stream began with. */
+    /** The error code that the stream began with. */
     code,
   };
 }
@@ -52,7 +52,7 @@ interface SentEvent {
   data: string;
 }
 
-/** What arrives until the connection ends, however it ends. */
+/** Yields what arrives until the connection ends, for whatever reason. */
 async function* eventsOf(response: Response | null): AsyncGenerator<SentEvent> {
   const decoder = new TextDecoder();
   let buffer = "";
@@ -72,7 +72,7 @@ async function* eventsOf(response: Response | null): AsyncGenerator<SentEvent> {
       }
     }
   } catch (error) {
-    // Cut: by this reader, by a proxy, by the server. The caller looks at how far it came.
+    // The connection was cut by this reader, a proxy or the server. The caller checks how far it got.
     if (!(error instanceof Error)) throw error;
   }
 }

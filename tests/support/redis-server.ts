@@ -1,4 +1,4 @@
-// Redis servers on loopback that keep nothing on disk: of a test's own, stopped, frozen and started again; or lasting.
+// Redis servers on loopback without persistence: a test's own, which can be killed, frozen, restarted, or lasting ones.
 import { type ChildProcess, spawn, type SpawnOptions } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync } from "node:fs";
@@ -13,10 +13,10 @@ const START_WITHIN_MS = 20_000;
 /** Whether redis-server is installed here. */
 export const redisServerInstalled = isInstalled("redis-server");
 
-/** One server; `start` after `kill` uses the same port and begins empty. */
+/** A server. `start` after `kill` uses the same port and starts empty. */
 export type RedisServer = Awaited<ReturnType<typeof startRedisServer>>;
 
-/** Starts a server of a test's own. */
+/** Starts a server for one test. */
 export async function startRedisServer() {
   const port = await freePort();
   let child: ChildProcess | undefined;
@@ -32,7 +32,7 @@ export async function startRedisServer() {
       await gone;
       child = undefined;
     },
-    /** Stops it from answering without closing a connection. */
+    /** Stops it from responding without closing any connection. */
     freeze: () => void child?.kill("SIGSTOP"),
     thaw: () => void child?.kill("SIGCONT"),
   };
@@ -40,7 +40,7 @@ export async function startRedisServer() {
   return server;
 }
 
-/** Starts a server that outlives this process, with its pid and its log in `folder`; answers its URL. */
+/** Starts a server that outlives this process, with its pid and log in `folder`. Resolves with its URL. */
 export async function startLastingKeyValueServer(
   engine: "redis" | "valkey",
   port: number,
@@ -54,7 +54,7 @@ export async function startLastingKeyValueServer(
   return `redis://127.0.0.1:${port}`;
 }
 
-/** Starts a server; resolves once it listens. */
+/** Starts a server; resolves once it is listening. */
 async function run(
   [executable = "", ...before]: readonly string[],
   settings: Readonly<Record<string, string | number>> & { port: number },

@@ -1,10 +1,10 @@
-// The context of a procedure that is called without HTTP.
+// The context for calling a procedure without HTTP.
 import type { Principal } from "../../server/auth/auth.types.ts";
 import type { Context } from "../../server/trpc/context.ts";
 import { emptyNotes } from "../../server/trpc/notes.ts";
 import type { TestApp } from "./server.ts";
 
-/** A request's context as this user, or with this bearer; limits nobody reaches. */
+/** Returns a request context for this user, or with this bearer token; its limits are never reached. */
 export function contextOf(
   { services, logger }: TestApp,
   { userId = "", bearer = null }: { userId?: string; bearer?: string | null },

@@ -1,4 +1,4 @@
-// Metered runs over the store of a suite's app, single calls of which are made to fail, to wait or to lose their answer.
+// Metered runs on the store of a suite's app, in which single calls can be made to fail, wait or lose their answer.
 import { randomUUID } from "node:crypto";
 import { createModelAdapter } from "../../server/adapters/model.ts";
 import { type AiService, createAiService } from "../../server/ai/ai.service.ts";
@@ -10,15 +10,15 @@ import { silent } from "./silent.ts";
 
 const TIMINGS = { keepOutputMs: 1_000, leaseMs: 10_000, tickMs: 100 };
 
-/** Some calls of a store, made from the real one. */
+/** Replacements for some calls of a store, built from the real one. */
 export type Faults = (real: RunStore) => Partial<RunStore>;
 
-/** The store of the app's runs, by a clock of its own. */
+/** Returns a store for the app's runs; `now` is its clock. */
 export function runStoreOf(app: TestApp, now: () => number = Date.now): RunStore {
   return createRunStore({ database: app.backend.database, ledger: app.ledger, now });
 }
 
-/** One instance's runs as the app makes them, with some calls of their store replaced. Closed with the app. */
+/** Returns an additional instance's runs with some calls of their store replaced. Closed with the app. */
 export function runsOver(
   app: TestApp,
   faults: Faults = () => ({}),
@@ -41,7 +41,7 @@ export function runsOver(
   return runs;
 }
 
-/** A chat to start a run with. */
+/** The input to start a chat run with. */
 export function chatInput(idempotencyKey: string = randomUUID()) {
   return {
     feature: "chat-pro" as const,
@@ -50,7 +50,7 @@ export function chatInput(idempotencyKey: string = randomUUID()) {
   };
 }
 
-/** What a stream brings until it ends. */
+/** Collects everything a stream yields until it ends. */
 export async function eventsOf(stream: AsyncIterable<TrackedRunEvent>) {
   const events: TrackedRunEvent["event"][] = [];
   for await (const { event } of stream) events.push(event);

@@ -1,11 +1,11 @@
-// Chance that can be repeated, and work in lanes.
+// Reproducible randomness, and a pool of concurrent work.
 
-/** Chance that can be walked again. */
+/** A reproducible random source. */
 export type Random = ReturnType<typeof createRandom>;
 
-/** The stream of a seed. */
+/** Creates the random source of a seed. */
 export function createRandom(seed: number) {
-  // Seeds are small numbers in a row: mixed first, so that neighbours have nothing in common.
+  // Seeds tend to be small consecutive numbers, so mix them first to decorrelate neighbours.
   let state = Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b) >>> 0;
 
   // mulberry32
@@ -31,7 +31,7 @@ export function createRandom(seed: number) {
   return {
     /** 0 <= x < 1. */
     next,
-    /** A whole number from `min` to `max`, both included. */
+    /** An integer from `min` to `max`, inclusive. */
     between: (min: number, max: number) => min + Math.floor(next() * (max - min + 1)),
     chance: (probability: number) => next() < probability,
     /** One of `items`; throws on an empty list. */
@@ -40,12 +40,12 @@ export function createRandom(seed: number) {
       if (item === undefined) throw new Error("nothing to pick from");
       return item;
     },
-    /** One of `choices` ([item, weight]), as often as its weight says. */
+    /** One of `choices` ([item, weight]), with a probability proportional to its weight. */
     weighted,
   };
 }
 
-/** Seeded randomness, so that a failure can be walked again: print the seed, pass it as SEED. */
+/** Seeded randomness: prints the seed, so that a failure can be reproduced by passing it as SEED. */
 export function seededRandom(name: string) {
   const seed = Number(process.env["SEED"] ?? Math.floor(Math.random() * 2 ** 31));
   process.stdout.write(`${name}: SEED=${seed}\n`);
@@ -60,7 +60,7 @@ export function seededRandom(name: string) {
   };
 }
 
-/** Runs `work` over `items`, `width` at a time. */
+/** Runs `work` on `items`, at most `width` at a time. */
 export async function eachOf<T>(
   items: readonly T[],
   width: number,

@@ -1,14 +1,14 @@
 // The environment of a server under test.
 
-/** Where its frontend would be. */
+/** The frontend's URL. Nothing needs to serve it. */
 export const FRONTEND = "http://localhost:3000";
 
-/** Its service key, under the name `worker`. */
+/** The service key, named `worker`. */
 export const SERVICE_KEY = "worker-key-of-the-test-servers-0123456789";
 
 export const REFRESH_SECRET = "refresh-secret-of-the-test-servers-0123456789";
 
-/** Secrets, limits nobody reaches, and a Google and a Stripe that nobody calls; `own` is added to that, or in its place. */
+/** Secrets, limits that are never reached, and unreachable Google and Stripe URLs; `own` adds to or overrides them. */
 export function serverEnv(own: Readonly<Record<string, string>>): Record<string, string> {
   return {
     NODE_ENV: "test",
@@ -17,7 +17,7 @@ export function serverEnv(own: Readonly<Record<string, string>>): Record<string,
     RATE_LIMIT_MAX_REQUESTS: "100000000",
     SERVICE_API_KEYS: `worker:${SERVICE_KEY}`,
     FRONTEND_URL: FRONTEND,
-    // Tests talk to this machine alone: nobody listens here.
+    // Tests only talk to this machine, and nothing listens on this port.
     GOOGLE_ISSUER: "http://127.0.0.1:9",
     STRIPE_API_BASE: "http://127.0.0.1:9",
     GOOGLE_CLIENT_ID: "nobody",

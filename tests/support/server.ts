@@ -1,4 +1,4 @@
-// The one way to open an app under test: its own database and Redis keys, its own sandbox, one clock, real sockets.
+// The one way to open an app under test: with its own database, Redis keys and sandbox, one clock, and real sockets.
 import type { TRPCClient } from "@trpc/client";
 import { createClient } from "../../shared/src/client.ts";
 import type { AppRouter } from "../../shared/src/router.ts";
@@ -26,10 +26,10 @@ import { cookiesIn, driveSignIn } from "./google-sign-in.ts";
 import { type TestClock, createTestClock } from "./test-clock.ts";
 import { callOver, type WireCall } from "./wire-call.ts";
 
-/** Somebody who has signed in through the sandbox. */
+/** A user who has signed in through the sandbox. */
 export type SignedIn = Awaited<ReturnType<typeof signIn>>;
 
-/** One instance behind its socket, its services within reach. */
+/** One instance behind its socket, with direct access to its services. */
 export interface TestInstance extends Omit<App, "close">, Services {
   readonly url: string;
   readonly app: App;
@@ -37,58 +37,61 @@ export interface TestInstance extends Omit<App, "close">, Services {
   readonly backend: Backend;
 }
 
-/** A running app and what it talks to. It is its own first instance; the others share its database and Redis. */
+/** A running app with what it talks to. It is its own first instance; the others share its database and Redis. */
 export interface TestApp extends TestInstance, People {
   readonly instances: readonly [TestInstance, ...TestInstance[]];
-  /** By number, counted round and round. */
+  /** Returns an instance by number, wrapping around. */
   instance(index: number): TestInstance;
   readonly config: Config;
   readonly sandbox: Sandbox;
   readonly opened: OpenedBackend;
   readonly models: PrismaModels;
-  /** Every instance reads it, and the sandbox Stripe. */
+  /** The clock of every instance and of the sandbox Stripe. */
   readonly clock: TestClock;
   readonly logger: Logger;
-  /** What was logged so far. Throws where no `logLevel` was given. */
+  /** Returns what has been logged so far. Throws if no `logLevel` was given. */
   logged(): Record<string, unknown>[];
-  /** A client that is nobody, or whose access token is given. */
+  /** Returns an anonymous client, or one that uses the given access token. */
   client(accessToken?: string): TRPCClient<AppRouter>;
-  /** A client with the service key. */
+  /** Returns a client with the service key. */
   serviceClient(): TRPCClient<AppRouter>;
-  /** Calls a procedure over HTTP, without a client. */
+  /** Calls a procedure over HTTP without a client. */
   readonly call: WireCall;
   /** Signs `email` in through the sandbox Google. */
   signIn(email: string): Promise<SignedIn>;
-  /** `work` is done by `close`, before the back end is gone. */
+  /** Makes `close` run `work` before it closes the back end. */
   beforeClose(work: () => Promise<void>): void;
   close(): Promise<void>;
 }
 
-/** What may be different from the usual. */
+/** Options of `openTestApp`. */
 export interface TestAppOptions {
   /** Defaults to embedded. */
   available?: AvailableBackend;
   env?: Record<string, string>;
-  /** Laid over what the environment says. */
+  /** Overrides of the configuration read from the environment. */
   config?: Partial<Config>;
   instances?: number;
-  /** True: jobs run by themselves, not only when asked for by name. */
+  /** True: jobs run automatically. Otherwise they run only when requested by name. */
   jobs?: boolean;
-  /** From which level on what is logged is kept for `logged`; defaults to nothing at all. */
+  /** The lowest level kept for `logged`; by default nothing is kept. */
   logLevel?: "info" | "debug" | "trace";
   clock?: TestClock;
   /** How far each instance's clock is ahead of `clock`. */
   skewMs?: readonly number[];
-  /** What the socket's server is told instead of the usual. */
+  /** Overrides of the HTTP server's options. */
   http?: HttpServerOptions;
   sandbox?: Partial<SandboxOptions>;
-  /** Called for each instance; the vendors that `config` names otherwise. */
+  /** Called for each instance; defaults to the vendors that `config` specifies. */
   adapters?: (config: Config) => Promise<NonNullable<AppDeps["adapters"]>>;
-  /** What else an app may be given. */
+  /** Further dependencies of the app. */
   app?: Partial<Omit<AppDeps, "config" | "backend" | "clock" | "adapters">>;
 }
 
-/** Opens the app under test, on one instance or more. Limits are wide open unless `env` sets RATE_LIMIT_MAX_REQUESTS. */
+/**
+ * Opens the app under test, on one or more instances. Rate limits are unreachable unless `env` sets
+ * RATE_LIMIT_MAX_REQUESTS.
+ */
 export async function openTestApp(options: TestAppOptions = {}): Promise<TestApp> {
   const available = options.available ?? EMBEDDED;
   const clock = options.clock ?? createTestClock();
@@ -101,7 +104,7 @@ export async function openTestApp(options: TestAppOptions = {}): Promise<TestApp
   const sandbox = await startSandbox({
     webhookUrl: `${url}/api/payment/webhook`,
     redirectUris: [`${url}/api/auth/google/callback`],
-    // OAuth wants these characters encoded in the Basic header.
+    // OAuth requires these characters to be encoded in the Basic header.
     clientSecret: "client-secret-of-the-tests/with?odd&characters=",
     clock: () => new Date(clock.now()),
     ...options.sandbox,
@@ -110,7 +113,7 @@ export async function openTestApp(options: TestAppOptions = {}): Promise<TestApp
   const config: Config = { ...parseConfig(serverEnv(env)), ...options.config };
   const instances: TestInstance[] = [];
   for (const [index, { start, ...socket }] of sockets.entries()) {
-    // Two SQLite connections in one process would wait for each other in its one thread; those instances share one.
+    // Two SQLite connections in one process would block each other on its single thread, so those instances share one.
     const alone = index === 0 || available.dialect === "sqlite";
     const backend = alone ? opened.backend : await opened.openAnother();
     const now = () => clock.now() + (options.skewMs?.[index] ?? 0);
@@ -152,7 +155,7 @@ export async function openTestApp(options: TestAppOptions = {}): Promise<TestApp
   };
 }
 
-/** Every way to call the server of `url`. */
+/** Returns every way to call the server at `url`. */
 function clientsOf(url: string): Pick<TestApp, "client" | "serviceClient" | "call" | "signIn"> {
   const client = (accessToken?: string) =>
     createClient({
@@ -168,7 +171,7 @@ function clientsOf(url: string): Pick<TestApp, "client" | "serviceClient" | "cal
   };
 }
 
-/** A logger whose lines can be read; TEST_LOG shows them too. */
+/** A logger whose lines can be read; setting TEST_LOG also prints them. */
 function createTestLogger({ logLevel = "silent" }: { logLevel?: string }) {
   const lines: string[] = [];
   const write = (line: string): void => {
@@ -178,7 +181,7 @@ function createTestLogger({ logLevel = "silent" }: { logLevel?: string }) {
   return {
     logger: createLogger({ level: logLevel, destination: { write } }),
     logged() {
-      // Nothing is in an empty log, a secret neither: a test that forgot must not pass.
+      // An empty log contains no secrets either: a test that forgot `logLevel` must not pass.
       if (logLevel === "silent")
         throw new Error("Nothing is logged: open the app with a logLevel.");
       return lines.map((line) => JSON.parse(line) as Record<string, unknown>);
@@ -186,7 +189,7 @@ function createTestLogger({ logLevel = "silent" }: { logLevel?: string }) {
   };
 }
 
-/** A socket that is there before its app, whose configuration names the port. */
+/** Opens a socket before its app exists, because the app's configuration contains the port. */
 async function listen(options: HttpServerOptions = {}) {
   let app: App | undefined;
   const http = createHttpServer((request, response) => app?.handle(request, response), {
@@ -203,7 +206,7 @@ async function listen(options: HttpServerOptions = {}) {
   };
 }
 
-/** Goes out to the sandbox Google and comes back as a browser would, with `headers` of its own; the callback's answer. */
+/** Signs in at the sandbox Google as a browser would, with extra `headers`. Returns the callback's answer. */
 export async function throughGoogle(url: string, email: string, headers = {}): Promise<Response> {
   const init = { redirect: "manual", headers } as const;
   const out = await fetch(`${url}/api/auth/google`, init);
@@ -213,7 +216,7 @@ export async function throughGoogle(url: string, email: string, headers = {}): P
   return fetch(callback, { ...init, headers: { ...headers, cookie: cookiesOf(out).join("; ") } });
 }
 
-/** Signs in at the server of `url`. */
+/** Signs in at the server at `url`. */
 export async function signIn(url: string, email: string) {
   const back = await throughGoogle(url, email);
   const refreshToken = refreshTokenOf(back);
@@ -233,23 +236,23 @@ export async function signIn(url: string, email: string) {
   return {
     client,
     accessToken,
-    /** As the cookie held it after the sign-in. Refreshing makes it the older one. */
+    /** As set in the cookie by the sign-in. Refreshing supersedes it. */
     refreshToken,
     userId: user.id,
     email,
-    /** As the server tells it. */
+    /** As returned by the server. */
     user,
   };
 }
 
-/** The refresh token an answer sets as a cookie. */
+/** Returns the refresh token that an answer sets as a cookie. */
 export function refreshTokenOf(answer: Response): string | undefined {
   return cookiesIn(answer).find(
     ({ name, value }) => /^(__Host-)?refresh$/.test(name) && value !== "",
   )?.value;
 }
 
-/** `name=value` of every cookie an answer sets and does not clear. */
+/** Returns `name=value` of every cookie that an answer sets and does not clear. */
 export function cookiesOf(answer: Response): string[] {
   const kept = cookiesIn(answer).filter(({ value }) => value !== "");
   return kept.map(({ name, value }) => `${name}=${value}`);

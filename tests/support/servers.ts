@@ -1,4 +1,4 @@
-// Which servers the suites may use here: those that are named, else those on the usual loopback ports, each asked once who it is.
+// Which servers the suites may use here: those configured, else those on the usual loopback ports. Each is probed once.
 import Libsql from "libsql";
 import { Redis } from "ioredis";
 import { type EngineName, isChosen, parseEngine } from "./engine-choice.ts";
@@ -14,18 +14,18 @@ export interface FoundServer {
   readonly url: string;
   readonly engine: "mysql" | "mariadb" | "redis" | "valkey";
   readonly version: string;
-  /** Engine and version, as people say them: `MySQL 9.7.4`. */
+  /** Engine and version for people: `MySQL 9.7.4`. */
   readonly name: string;
 }
 
-/** A server that was named, or is there, and cannot be used. */
+/** A server, configured or at a usual port, that cannot be used. */
 export interface MissingServer {
   readonly name: string;
   readonly reason: string;
   readonly fails: boolean;
 }
 
-/** What the suites of a run use. */
+/** The servers that the suites of a run use. */
 export interface Servers {
   readonly sqlite: string;
   readonly databases: readonly FoundServer[];
@@ -38,9 +38,9 @@ type Env = Readonly<Record<string, string | undefined>>;
 const TITLES = { mysql: "MySQL", mariadb: "MariaDB", redis: "Redis", valkey: "Valkey" } as const;
 
 /**
- * Asks every server of TEST_DATABASE_URL (comma-separated) and TEST_REDIS_URL, or the usual loopback ports where
- * nothing is named. One that cannot be used is `missing`; it `fails` the run if it was named, or in CI unless nobody
- * listens there at all.
+ * Probes every server of TEST_DATABASE_URL (comma-separated) and TEST_REDIS_URL; whichever is unset defaults to the
+ * usual loopback port. One that cannot be used is listed in `missing`. It `fails` the run if it was configured
+ * explicitly, or in CI unless nothing listens there at all.
  */
 export async function findServers(env: Env): Promise<Servers> {
   const named = (env["TEST_DATABASE_URL"] ?? "").split(",").map((url) => url.trim());
@@ -75,8 +75,8 @@ export async function findServers(env: Env): Promise<Servers> {
 let servers: Promise<Servers> | undefined;
 
 /**
- * The servers this run may use: those tests/run.ts has found (it passes them on, so that every file of a run covers the
- * same), else those found now. Only the chosen engine's where TEST_ENGINE (`--engine`) names one.
+ * Returns the servers this run may use: those tests/run.ts found (it passes them on, so that every file of a run covers
+ * the same engines), otherwise those found now. If TEST_ENGINE (`--engine`) is set, only that engine's.
  */
 export function availableServers(): Promise<Servers> {
   servers ??= (async () => {
@@ -92,22 +92,22 @@ export function availableServers(): Promise<Servers> {
   return servers;
 }
 
-/** The one engine this run is about; null for all. */
+/** The one engine this run is restricted to; null for all. */
 export const chosenEngine = (): EngineName | null => parseEngine(process.env["TEST_ENGINE"]);
 
-/** Which servers stand behind a back end. */
+/** The servers of a back end. */
 export interface BackendChoice {
-  /** Says so, with engine and version. */
+  /** Names them, with engine and version. */
   readonly name: string;
   /** A database server's URL; null for SQLite. */
   readonly database: string | null;
-  /** Redis's URL; null for what this process has in its place. */
+  /** Redis's URL; null for the in-process replacement. */
   readonly redis: string | null;
 }
 
 /**
- * The back ends to run suites on: SQLite with everything else in this process, and every database server there is, with
- * Redis where one answers. Redis without a database goes with SQLite.
+ * Returns the back ends to run suites on: SQLite with everything else in-process, and every database server available,
+ * combined with Redis if that is available. Redis without a database server is combined with SQLite.
  */
 export async function availableBackends(): Promise<BackendChoice[]> {
   const { databases, redis } = await availableServers();
@@ -125,12 +125,12 @@ export async function availableBackends(): Promise<BackendChoice[]> {
   return backends;
 }
 
-/** Engine, major and minor version: a name for a row of a suite that the next security update does not change. */
+/** Engine with major and minor version: a name that stays the same across security updates. */
 export function shortName({ name }: Pick<FoundServer, "name">): string {
   return name.replace(/(\d+\.\d+)\.\d+.*$/, "$1");
 }
 
-/** No server at all. */
+/** No servers at all. */
 export const onlySqlite = (): Servers => ({
   sqlite: sqliteVersion(),
   databases: [],
@@ -140,7 +140,7 @@ export const onlySqlite = (): Servers => ({
 
 type Probe = (url: string) => Promise<FoundServer>;
 
-/** Asks a database server who it is. Throws where it cannot be used. */
+/** Identifies a database server. Throws if it cannot be used. */
 export async function probeDatabase(url: string): Promise<FoundServer> {
   const connection = await connectMysql(url, {
     connectTimeout: CONNECT_WITHIN_MS,
@@ -165,7 +165,7 @@ async function probeRedis(url: string): Promise<FoundServer> {
     commandTimeout: ANSWER_WITHIN_MS,
     retryStrategy: () => null,
   });
-  // The event has the reason; the rejection only says that the connection is closed.
+  // The error event has the reason; the rejection only says that the connection is closed.
   let reason: Error | undefined;
   client.on("error", (error: Error) => {
     reason = error;
@@ -198,7 +198,7 @@ function found(url: string, engine: FoundServer["engine"], told: string): FoundS
   return { url, engine, version, name: `${TITLES[engine]} ${version}` };
 }
 
-/** Host and port, without what goes before them: it may be a password. */
+/** Host and port without the user info, which may contain a password. */
 function placeOf(url: string): string {
   if (!URL.canParse(url)) return "a server whose URL cannot be read";
   const { protocol, host } = new URL(url);

@@ -1,4 +1,4 @@
-// An app that sells: the real sandbox over the wire, and what customers and time do there.
+// An app that sells: connected to the real sandbox, with helpers for what customers do and for moving time.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { CallLimits } from "../../server/adapters/stripe/calls.ts";
 import { createStripeAdapter } from "../../server/adapters/stripe/stripe.ts";
@@ -12,7 +12,7 @@ import { openTestApp, type TestApp, type TestAppOptions } from "./server.ts";
 
 export const { secretKey: SECRET_KEY, webhookSecret: WEBHOOK_SECRET } = SANDBOX_DEFAULTS;
 
-/** Short, so that tests of failures end soon. */
+/** Short, so that tests of failures finish quickly. */
 export const TEST_LIMITS: CallLimits = {
   attemptTimeoutMs: 2_000,
   deadlineMs: 6_000,
@@ -22,18 +22,18 @@ export const TEST_LIMITS: CallLimits = {
 
 export type Shop = Awaited<ReturnType<typeof openShop>>;
 
-/** What may be different from the usual. */
+/** Options of `openShop`. */
 export interface ShopOptions extends TestAppOptions {
-  /** False: events are only recorded. */
+  /** False: events are recorded but not delivered. */
   webhooks?: boolean;
   limits?: CallLimits;
-  /** Comes between the service and the adapter: holds an answer back, say. */
+  /** Wraps the port between the service and the adapter, to delay an answer for example. */
   wrapStripe?: (port: StripePort) => StripePort;
 }
 
 /**
- * Opens an app as a shop. Events go to its first instance. `close` throws when the doctor finds anything wrong with what
- * the suite has left.
+ * Opens an app as a shop. Events are delivered to its first instance. `close` throws if the doctor finds anything wrong
+ * with what the suite has left behind.
  */
 export async function openShop(options: ShopOptions) {
   const { limits = TEST_LIMITS, wrapStripe = (port) => port } = options;
@@ -52,12 +52,12 @@ export async function openShop(options: ShopOptions) {
   return { ...app, ...doingsIn(app) };
 }
 
-/** What customers and time do in an app. */
+/** What customers do in an app, and how time passes there. */
 function doingsIn(app: TestApp) {
   const { clock, models, payment, sandbox } = app;
   const { control } = sandbox.stripe;
   const userOf = (id: string) => models.user.findUniqueOrThrow({ where: { id } });
-  /** Posts a recorded event, signed now, to one instance; answers the HTTP status. `id` sends it under another id. */
+  /** Posts a recorded event, freshly signed, to one instance; returns the HTTP status. `id` replaces the event's id. */
   async function deliver(event: { id: string }, instance = 0, id = event.id): Promise<number> {
     const body = JSON.stringify({ ...event, id });
     const at = Math.floor(clock.now() / 1_000);
@@ -76,7 +76,7 @@ function doingsIn(app: TestApp) {
     control.completeCheckout(sessionId);
     return sessionId;
   };
-  /** Types a promotion code on the hosted page and pays. */
+  /** Enters a promotion code on the hosted page and pays. */
   async function payWithCode({ sessionId }: { sessionId: string }, code: string): Promise<void> {
     await fetch(`${sandbox.stripe.url}/c/pay/${sessionId}/code`, {
       method: "POST",
@@ -88,7 +88,7 @@ function doingsIn(app: TestApp) {
   }
   return {
     payWithCode,
-    /** Moves everybody's clock. */
+    /** Moves the clock of all instances and of the sandbox. */
     travel({
       months = 0,
       days = 0,
@@ -105,14 +105,14 @@ function doingsIn(app: TestApp) {
     },
     customerOf: async (userId: string) => (await userOf(userId)).stripeCustomerId ?? "",
     credits: async (userId: string) => (await userOf(userId)).credits,
-    /** Buys a package and presses pay; answers the session. */
+    /** Buys a package and pays; resolves with the session. */
     buy: async (userId: string, packageId: string) =>
       pay(await payment.checkout(userId, { packageId })),
-    /** Subscribes and presses pay; answers the session. */
+    /** Subscribes and pays; resolves with the session. */
     subscribe: async (userId: string, planId: string) =>
       pay(await payment.subscribe(userId, { planId })),
     deliver,
-    /** The same, again while the server asks for it, as Stripe does; a busy machine's connections run out. Answers the last status. */
+    /** Delivers until accepted, up to five times: a busy machine runs out of connections. Returns the last status. */
     async deliverUntilTaken(event: { id: string }, instance?: number, id?: string) {
       let status = 0;
       for (let tries = 0; tries < 5 && status !== 200; tries += 1)
@@ -124,7 +124,7 @@ function doingsIn(app: TestApp) {
   };
 }
 
-/** Repeats what the server was too busy for, as every client does: 20 tries. */
+/** Retries what the server was too busy for, as every client does: up to 20 tries. */
 export async function patiently<T>(work: () => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries += 1)
     try {

@@ -1,4 +1,4 @@
-// A logger for those who have nothing to read in it.
+// A logger for tests that do not read the log.
 import { createLogger } from "../../server/lib/logger.ts";
 
 export const silent = createLogger({ level: "silent" });

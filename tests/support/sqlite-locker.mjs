@@ -1,5 +1,5 @@
-// A second process that holds SQLite's write lock: argv = path, how long each time in ms, how often. `told` holds it until
-// the standard input ends.
+// A second process that holds SQLite's write lock. Arguments: path, duration of each lock in ms, number of times. With
+// the duration `told` it holds the lock until standard input ends.
 import { once } from "node:events";
 import Libsql from "libsql";
 

@@ -1,4 +1,4 @@
-// The list of the program's raw SQL for MySQL and MariaDB: each statement with parameters, and the rows it is meant to lock.
+// All raw SQL the program sends to MySQL and MariaDB: each statement with parameters and the rows it is meant to lock.
 import type { Database } from "../../server/database/ports.ts";
 import { databaseNow } from "../../server/database/clock.ts";
 import { createSessionStore } from "../../server/auth/session/session.store.ts";
@@ -24,9 +24,9 @@ export interface Statement {
   readonly name: string;
   readonly sql: string;
   readonly params: readonly unknown[];
-  /** The ids of the rows it is meant to lock, by table; of rows that were there before it. Nothing unless told. */
+  /** By table: the ids of the existing rows it is meant to lock. Defaults to none. */
   readonly locks: Readonly<Record<string, readonly string[]>>;
-  /** True where it may not stand in a transaction, or ends it. */
+  /** Whether it must not run inside a transaction, or ends it. */
   readonly alone: boolean;
 }
 
@@ -42,7 +42,7 @@ const statement = (
 const AT = "2026-01-31 12:00:00.000";
 const json = (...rows: readonly unknown[][]) => [JSON.stringify(rows)];
 
-/** Parameters and locks of the ledger's statements: the compiler misses a name that is not here. */
+/** Parameters and locks of the ledger's statements. The type makes the compiler report a statement missing here. */
 const LEDGER: Record<keyof typeof LEDGER_SQL.mysql, [readonly unknown[], Statement["locks"]?]> = {
   lockUsers: [json(["u1"], ["u3"]), { users: ["u1", "u3"] }],
   openLots: [json(["u1"])],
@@ -63,7 +63,7 @@ const LEDGER: Record<keyof typeof LEDGER_SQL.mysql, [readonly unknown[], Stateme
   insertKeys: [["u1", "k9", "hash", "{}", AT]],
 };
 
-/** What `work` sends as raw queries, each text once; they find a row that says nothing. */
+/** Returns the raw queries that `work` sends, each distinct text once. They are answered with a placeholder row. */
 async function recorded(
   name: string,
   work: (database: Database) => Promise<unknown>,
@@ -83,7 +83,7 @@ async function recorded(
   return [...sent.values()];
 }
 
-/** Every statement; `created` is the name of the database one of them creates. */
+/** Returns every statement; `created` is the name of the database that one of them creates. */
 export async function listStatements(created: string): Promise<Statement[]> {
   const range = (sql: string) =>
     Array.from({ length: sql.split("?").length - 1 }, (_, i) => (i % 2 ? "\u{10FFFF}" : ""));
@@ -184,7 +184,7 @@ export async function listStatements(created: string): Promise<Statement[]> {
   ];
 }
 
-/** Run for real by migrating; here once more, prepared. */
+/** Migrating already runs these for real; here they are also run prepared. */
 function migrationStatements(): Statement[] {
   const name = "CONCAT('skywork_migrate:', LEFT(SHA2(DATABASE(), 256), 32))";
   const id = "00000000-0000-0000-0000-000000000000";

@@ -1,24 +1,24 @@
-// A SIGTERM under load, as promise 13 has it, for a server of one process or of several.
+// Sends SIGTERM to a server under load, for promise 13; the server may be one process or several.
 import { Agent, request } from "node:http";
 import { expect } from "vitest";
 import type { ServerProcess } from "./process.ts";
 import { SERVICE_KEY } from "./server-env.ts";
 
-/** Callers at once, each with a connection of its own. */
+/** Concurrent callers, each with its own connection. */
 export const STOP_CLIENTS = 24;
 
-/** What became of the calls. */
+/** The outcomes of the calls. */
 interface Tally {
   answered: number;
-  /** Answers that came after the signal. */
+  /** Calls answered after the signal. */
   afterSignal: number;
-  /** Broken in the middle of a request: the thing that must not happen. */
+  /** Calls cut off in the middle of a request: this must not happen. */
   broken: string[];
-  /** Refused because nobody listens any more: a load balancer has been told before. */
+  /** Calls refused because nothing listens any more: by then a load balancer has been notified. */
   refused: number;
 }
 
-/** One call over `agent`; what became of it goes into `tally`. */
+/** Makes one call over `agent` and records its outcome in `tally`. */
 function call(url: string, agent: Agent, signalled: () => boolean, tally: Tally): Promise<boolean> {
   return new Promise((resolve) => {
     let connected = false;
@@ -55,7 +55,7 @@ function call(url: string, agent: Agent, signalled: () => boolean, tally: Tally)
   });
 }
 
-/** Calls a server from many clients, sends it SIGTERM, and expects readiness to fail first and exit 0 within 10 s. */
+/** Calls a server from many clients, sends SIGTERM, and expects readiness to fail first and exit code 0 within 10 s. */
 export async function stopUnderLoad(server: ServerProcess): Promise<Tally> {
   const tally: Tally = { answered: 0, afterSignal: 0, broken: [], refused: 0 };
   const agent = new Agent({ keepAlive: true, maxSockets: STOP_CLIENTS });
@@ -66,7 +66,7 @@ export async function stopUnderLoad(server: ServerProcess): Promise<Tally> {
   await expect
     .poll(() => tally.answered, { timeout: 60_000, interval: 10 })
     .toBeGreaterThanOrEqual(2 * STOP_CLIENTS);
-  // In the middle of whatever they ask then.
+  // At an arbitrary moment, so that requests are in flight.
   await new Promise((resolve) => setTimeout(resolve, Math.random() * 300));
   const signalledAtMs = Date.now();
   signalled = true;

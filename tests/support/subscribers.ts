@@ -1,11 +1,11 @@
-// Subscribers for tests: the seeded plans by name, and the steps every story of a subscription takes.
+// Subscribers for tests: the seeded plans by name, and the steps that every subscription goes through.
 import type { Shop } from "./shop.ts";
 import { use } from "./use.ts";
 
-/** The subscribers of the shop of the suite at hand. */
+/** The subscribers of the current suite's shop. */
 export const useSubscribers = (world: Shop) => use(() => subscribersIn(world));
 
-/** What tests do with subscriptions in one payment world. */
+/** What tests do with subscriptions in one shop. */
 export async function subscribersIn(world: Shop) {
   const { plans } = await world.payment.plans();
 
@@ -23,7 +23,7 @@ export async function subscribersIn(world: Shop) {
       return (await world.payment.subscription(userId)).subscription;
     },
 
-    /** A new user whose first period is paid and granted. */
+    /** Creates a user whose first period is paid and granted. */
     async subscriber(tier: string, interval: "month" | "year"): Promise<string> {
       const userId = await world.createUser();
       await world.subscribe(userId, plan(tier, interval).id);
@@ -41,7 +41,7 @@ export async function subscribersIn(world: Shop) {
       return { preview, subscription };
     },
 
-    /** Credits ever granted by plans; those of past months expire meanwhile. */
+    /** Credits ever granted by plans, including those of past months that have expired. */
     async granted(userId: string): Promise<number> {
       const { _sum } = await world.models.creditGrant.aggregate({
         where: { userId, source: "SUBSCRIPTION" },

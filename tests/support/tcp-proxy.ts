@@ -1,4 +1,4 @@
-// A TCP proxy on loopback that can fall silent, cut connections, move to another server, or act at a given moment of the conversation.
+// A TCP proxy on loopback that can go silent, cut connections, switch servers, or act at a point of the conversation.
 import { connect, createServer, type Socket } from "node:net";
 import { listen } from "./ports.ts";
 
@@ -13,7 +13,7 @@ interface Expected {
   react(upstream: Socket, destroy: () => void): void;
 }
 
-/** Starts a proxy to `host:port`. */
+/** Starts a proxy in front of `host:port`. */
 export async function startTcpProxy(host: string, port: number) {
   const pairs = new Set<[Socket, Socket]>();
   const forgotten = new WeakSet<Socket>();
@@ -56,15 +56,15 @@ export async function startTcpProxy(host: string, port: number) {
   };
   return {
     port: ownPort,
-    /** Forwards nothing any more, in either direction, new connections included; nobody is told. */
+    /** Stops forwarding in both directions, on new connections too, without closing anything. */
     silence() {
       mode = "silent";
     },
-    /** Forwards nothing on the connections there are, and nobody is told; new ones work. */
+    /** Stops forwarding on the existing connections without closing them; new ones work. */
     forgetOpen() {
       for (const [client] of pairs) forgotten.add(client);
     },
-    /** Holds back what the server says, new connections included, until it is let go: then all of it arrives. */
+    /** Holds back what the server sends, on new connections too, until `letGo`; then all of it arrives. */
     hold() {
       isHeld = true;
       for (const [, upstream] of pairs) upstream.pause();
@@ -78,30 +78,30 @@ export async function startTcpProxy(host: string, port: number) {
       mode = "refuse";
       cutAll();
     },
-    /** Forwards again; connections that fell silent stay so and are cut. */
+    /** Forwards again; connections that had gone silent are cut. */
     restore() {
       if (mode === "silent") cutAll();
       mode = "forward";
     },
-    /** Cuts the connection on which the client next sends `bytes`: `before` or `after` the server got them. */
+    /** Cuts the connection on which a client next sends `bytes`, `before` or `after` the server has received them. */
     cutOn(bytes: string, when: When) {
       const react: Expected["react"] = (upstream, destroy) => {
         if (when === "before") return destroy();
-        // The server acts on it; its answer never arrives.
+        // The server acts on them, but its answer never arrives.
         upstream.removeAllListeners("data");
         setTimeout(destroy, 100);
       };
       expected = { bytes, when, react };
     },
-    /** Calls `react` when a client next sends `bytes`: `before` or `after` they are passed on. The conversation goes on. */
+    /** Calls `react` when a client next sends `bytes`, `before` or `after` they are forwarded; nothing is cut. */
     onceSent(bytes: string, when: When, react: () => void) {
       expected = { bytes, when, react };
     },
-    /** New connections go to port `next`; those there are live on. */
+    /** Sends new connections to port `next`; existing ones are kept. */
     leadNewTo(next: number) {
       target = next;
     },
-    /** Cuts every connection; new ones go to port `next`. */
+    /** Cuts every connection and sends new ones to port `next`. */
     moveTo(next: number) {
       target = next;
       cutAll();

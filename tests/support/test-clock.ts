@@ -4,13 +4,13 @@
 export interface TestClock {
   /** Milliseconds since the epoch. */
   now(): number;
-  /** How far it was moved from where it would be by itself. */
+  /** How far it has been moved ahead of where it would otherwise be. */
   aheadMs: number;
 }
 
 /**
- * A clock that shows the real time, or starts at `startAt`, until it is moved. By itself it runs, or is frozen, or stands
- * still but for a millisecond a look (stepping), so that a slow machine cannot let anything expire by itself.
+ * Creates a clock that starts at the real time or at `startAt`. Unless moved it runs, is frozen, or advances one
+ * millisecond per reading (stepping), so that nothing expires merely because the machine is slow.
  */
 export function createTestClock(
   kind: "running" | "frozen" | "stepping" = "running",

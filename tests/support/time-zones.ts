@@ -1,9 +1,9 @@
-// Time zones and ranges where days are odd, and what a calendar there shows, for the tests of days and of usage by day.
+// Time zones and date ranges with unusual days, and local calendar dates, for the tests of days and of usage by day.
 import fc from "fast-check";
 
 const formats = new Map<string, Intl.DateTimeFormat>();
 
-/** The date as a calendar on the wall there shows it. */
+/** The local calendar date in that zone. */
 export function wallDate(timeZone: string, ms: number): string {
   const format =
     formats.get(timeZone) ?? new Intl.DateTimeFormat("sv-SE", { timeZone, dateStyle: "short" });
@@ -11,7 +11,7 @@ export function wallDate(timeZone: string, ms: number): string {
   return format.format(ms);
 }
 
-// Clocks that change at midnight, by half an hour, across the date line, for good; months of every length.
+// Zones that change at midnight, by half an hour, across the date line or permanently, and months of every length.
 const ZONES = [
   "UTC",
   "America/New_York",
@@ -29,12 +29,12 @@ const ZONES = [
   "Pacific/Kiritimati",
   "Pacific/Pago_Pago",
 ];
-/** A time zone: one of the odd ones, or any. */
+/** A time zone: one of the unusual ones, or any. */
 export const zone = fc.oneof(
   fc.constantFrom(...ZONES),
   fc.constantFrom(...Intl.supportedValuesOf("timeZone")),
 );
-/** When a range begins. Pacific/Apia left out the 30th of December 2011; leap years on either side. */
+/** The start of a range. Pacific/Apia skipped 30 December 2011; leap years on either side. */
 export const beginning = fc.constantFrom(
   Date.UTC(2011, 11, 28),
   Date.UTC(2024, 0, 1),

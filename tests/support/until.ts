@@ -1,7 +1,7 @@
-// Waiting for what comes about by itself.
+// Waits until a condition holds.
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** Looks again and again until `look` says yes. What it throws ends the waiting, as does the time: in the words of `otherwise`. */
+/** Polls `look` until it returns true. Rejects with what it throws or, on timeout, with the message of `otherwise`. */
 export async function until(
   look: () => boolean | Promise<boolean>,
   { withinMs = 60_000, everyMs = 50, otherwise = (): string => "It did not come about." } = {},
@@ -13,7 +13,7 @@ export async function until(
   }
 }
 
-/** Waits until nobody answers at `url` any more. */
+/** Waits until nothing answers at `url` any more. */
 export const untilSilent = (url: string, withinMs = 60_000): Promise<void> =>
   until(
     async () => {

@@ -4,12 +4,12 @@ import { openTestApp, type TestApp, type TestAppOptions } from "./server.ts";
 import { openShop, type Shop, type ShopOptions } from "./shop.ts";
 import { use } from "./use.ts";
 
-/** An app for the suite at hand. */
+/** Opens an app for the current suite. */
 export const useTestApp = (options: TestAppOptions): TestApp => use(() => openTestApp(options));
 
-/** A shop for the suite at hand. */
+/** Opens a shop for the current suite. */
 export const useShop = (options: ShopOptions): Shop => use(() => openShop(options));
 
-/** A back end for the suite at hand, without an app. */
+/** Opens a back end for the current suite, without an app. */
 export const useBackend = (available: AvailableBackend): OpenedBackend =>
   use(() => available.open());

@@ -1,7 +1,10 @@
-// What a suite opens before its first test and closes after its last.
+// Resources that a suite opens before its first test and closes after its last.
 import { afterAll, beforeAll } from "vitest";
 
-/** What `open` opens, for the suite at hand: its members are there from the suite's own hooks on. Closed if it can be. */
+/**
+ * Returns what `open` opens for the current suite. Its members exist once the suite's own hooks run. Closed at the end
+ * if it has a `close`.
+ */
 export function use<T extends object>(open: () => Promise<T>): T {
   const opened = {} as T & { close?(): Promise<void> };
   beforeAll(async () => {

@@ -1,12 +1,12 @@
-// Calls of procedures over HTTP as any client would send them, and what came back.
+// Calls procedures over HTTP as any client would, and returns what came back.
 
-/** The header of somebody with this token. */
+/** The authorization header for this token. */
 export const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
 
 /** Calls one procedure. */
 export type WireCall = ReturnType<typeof callOver>;
 
-/** Calls at the server of `url`. */
+/** Returns a function that calls procedures of the server at `url`. */
 export function callOver(url: string) {
   return async (
     path: string,
@@ -34,14 +34,14 @@ export function callOver(url: string) {
     return {
       status: response.status,
       data: body.result?.data,
-      /** Of the closed list. */
+      /** One of the closed list of codes. */
       code: body.error?.data.app.code ?? null,
       response,
     };
   };
 }
 
-/** The code a stream begins with, or null when it really streams. */
+/** Returns the error code a stream begins with, or null if it really streams. */
 async function firstEvent(response: Response, abort: AbortController) {
   let text = "";
   const decoder = new TextDecoder();

@@ -1,4 +1,4 @@
-// `npm run coverage:write`: the README's table of engines, written from what the last .ci/run covered. --check compares.
+// `npm run coverage:write`: writes the README's table of engines from what the last .ci/run covered. --check compares.
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { coverageTable, readRuns } from "./coverage.ts";
 

@@ -1,4 +1,4 @@
-// A bulkhead keeps its bounds whatever comes, and loses nobody.
+// A bulkhead keeps its limits whatever arrives, and drops no work.
 import { setTimeout as sleep } from "node:timers/promises";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -37,7 +37,7 @@ describe("a bulkhead", () => {
           for (const outcome of outcomes)
             if (outcome.status === "rejected")
               expect(String(outcome.reason)).toMatch(/failed|under way|busy/);
-          // All of its places are free again.
+          // All of its slots are free again.
           expect(await bulkhead.run("a", () => Promise.resolve(1))).toBe(1);
         },
       ),

@@ -1,4 +1,4 @@
-// What is written to a socket in one go arrives whole, in order, and in one piece.
+// What is written to a socket in one burst arrives complete, in order, and in one piece.
 import { Writable } from "node:stream";
 import { expect, test } from "vitest";
 import { sendInBursts } from "../../server/lib/bursts.ts";

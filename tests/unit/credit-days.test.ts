@@ -1,4 +1,4 @@
-// Shows the days of time zones, by which usage is summed, and when credits are expected to end.
+// Days in time zones, by which usage is summed, and when credits are expected to expire.
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { localClock } from "../../server/credit/local-days.ts";
@@ -38,7 +38,7 @@ describe("days of a time zone", () => {
     );
   });
 
-  // Zones given by their offset are known to Node.js 22 and later; the others were as far off before 1867.
+  // Zones given as offsets require Node.js 22; the named ones were that far off before 1867.
   test.each(["+23:59", "-23:59", "+15:30", "America/Juneau", "Asia/Manila"])(
     "a day begins at its first minute however far from UTC: %s",
     (timeZone) => {

@@ -1,4 +1,4 @@
-// What `npm run dev` shows of the server's log.
+// How `npm run dev` shows the server's log.
 import { expect, test } from "vitest";
 import { endInWords, readable } from "../../server/cli/dev/output.ts";
 

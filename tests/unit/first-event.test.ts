@@ -1,10 +1,10 @@
-// The first event of a stream is waited for, and nothing of a stream that is over hangs on its caller's signal.
+// The first event of a stream is awaited, and a stream that has ended leaves no listeners on its caller's signal.
 import { getEventListeners } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it, vi } from "vitest";
 import { awaitFirstEvent } from "../../server/trpc/first-event.ts";
 
-/** A source of `values` that then ends, or fails with `error`. */
+/** Yields `values`, then ends, or fails with `error`. */
 async function* sourceOf(values: readonly number[], error?: Error): AsyncGenerator<number> {
   for (const value of values) {
     await sleep(1);

@@ -1,4 +1,4 @@
-// An unexpected error tells its client which request to report, and nothing of itself.
+// An unexpected error tells the client which request to report, and reveals nothing about itself.
 import { getErrorShape, TRPCError } from "@trpc/server/unstable-core-do-not-import";
 import { expect, test } from "vitest";
 import { restError } from "../../server/http/response.ts";

@@ -1,4 +1,4 @@
-// Joined reads: as fresh as reads of one's own, and far fewer.
+// Joined reads: as fresh as separate reads, and far fewer.
 import { setTimeout as sleep } from "node:timers/promises";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -6,7 +6,7 @@ import { joinReads } from "../../server/lib/join-reads.ts";
 
 const late = () => new Error("late");
 
-/** A table whose reads take `readMs`, and what was asked of it. */
+/** A table whose reads take `readMs`, with a record of what was read. */
 function openTable(readMs: () => number) {
   const rows = new Map<string, number>();
   const asked: (readonly string[])[] = [];
@@ -15,7 +15,7 @@ function openTable(readMs: () => number) {
     asked,
     async readMany(keys: readonly string[]) {
       asked.push(keys);
-      // The moment that the statement sees.
+      // The snapshot that the statement sees.
       const seen = new Map(
         keys.flatMap((key) => (rows.has(key) ? [[key, rows.get(key) ?? 0]] : [])),
       );

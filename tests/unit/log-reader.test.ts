@@ -1,10 +1,10 @@
-// A reader of the log that has stopped reading costs neither memory without a bound nor the process's end.
+// A log reader that has stopped reading costs neither unbounded memory nor the end of the process.
 import { type ChildProcess, spawn } from "node:child_process";
 import { afterEach, describe, expect, it } from "vitest";
 
 const LOGGER = JSON.stringify(new URL("../../server/lib/logger.ts", import.meta.url).href);
 const NODE = [process.execPath, "--expose-gc", "--import", "tsx", "--input-type=module", "-e"];
-/** With `$@` the program: its standard output is this test's socket, or a pipe to whoever begins to read at a word on 3. */
+/** Runs `$@` with its stdout on this test's socket, or on a pipe whose reader starts once a word arrives on fd 3. */
 const SHELL = {
   socket: '"$@"; echo "exited $?" >&2',
   pipe: '{ "$@"; echo "exited $?" >&2; } | { read -r word <&3 && cat; }',
@@ -12,12 +12,12 @@ const SHELL = {
 
 const started: ChildProcess[] = [];
 afterEach(() => {
-  // The shell leads a group of its own: whatever it started goes with it.
+  // The shell leads its own process group, so everything it started is killed with it.
   for (const { pid, exitCode } of started.splice(0))
     if (pid !== undefined && exitCode === null) process.kill(-pid, "SIGKILL");
 });
 
-/** A process that logs by `code`, whose lines nobody reads before `read` is called. */
+/** Starts a process that logs using `code`; its lines are not read before `read` is called. */
 function start(output: keyof typeof SHELL, code: string) {
   const program = `import { once } from "node:events";
     import { setImmediate as turn } from "node:timers/promises";
@@ -41,7 +41,7 @@ function start(output: keyof typeof SHELL, code: string) {
   child.stderr.on("data", (text: Buffer) => (said += text.toString()));
   if (output === "pipe") onRead();
   return {
-    /** Resolves with what follows `word` once the process, or the shell when it ended, has said it. */
+    /** Resolves with what follows `word` once the process (or, after it has exited, the shell) has printed it. */
     async said(word: string): Promise<string> {
       const line = new RegExp(`^${word} ?(.*)\n`, "m");
       await expect.poll(() => said, { timeout: 60_000 }).toMatch(line);
@@ -58,7 +58,7 @@ function start(output: keyof typeof SHELL, code: string) {
   };
 }
 
-/** Each starts processes; on a slow machine that alone takes a while. */
+/** Each test starts processes, which alone takes a while on a slow machine. */
 const PATIENCE = { timeout: 180_000 };
 
 describe.each(["pipe", "socket"] as const)(

@@ -1,4 +1,4 @@
-// No log line holds a secret: by the field's name at any depth, by its value, or by its looks.
+// No log line contains a secret: it is recognised by the field's name at any depth, by its value, or by its format.
 import { spawnSync } from "node:child_process";
 import { PassThrough } from "node:stream";
 import { describe, expect, it } from "vitest";
@@ -7,7 +7,7 @@ import { createScrub } from "../../server/lib/scrub.ts";
 
 const CONFIGURED = 'configured "secret" with/odd&characters=1';
 
-/** What is written when `value` is logged with `message`. */
+/** Returns what is written when `value` is logged with `message`. */
 function lineOf(value: object, message = "message"): string {
   const sink = new PassThrough();
   createLogger({ level: "trace", destination: sink, secrets: [CONFIGURED] }).info(value, message);
@@ -83,7 +83,7 @@ describe("createScrub", () => {
 });
 
 describe("gathered lines", () => {
-  /** What a process that logs by `code` and then ends has written. */
+  /** Returns what a process has written that logs using `code` and then exits. */
   const printed = (code: string) => {
     const logger = JSON.stringify(new URL("../../server/lib/logger.ts", import.meta.url).href);
     const program = `import { createLogger, writeInfo } from ${logger};
@@ -111,7 +111,7 @@ describe("gathered lines", () => {
     ).toEqual(["one", "two", "three"]);
   });
 
-  // What waits for a thread when the process ends by itself is cancelled by Node.js.
+  // Node.js cancels work that is queued for a thread when the process exits on its own.
   it("are all written when the process ends while Node.js's thread pool is busy", () => {
     const busy = `const { pbkdf2 } = await import("node:crypto");
       process.prependListener("exit", () => pbkdf2("a", "b", 1_000_000, 32, "sha512", () => {}));`;

@@ -1,4 +1,4 @@
-// An answer that is remembered: for its time, never asked for twice at once, and no failure is kept.
+// A memoized answer: kept for its time, never requested twice simultaneously, and failures are not kept.
 import { afterEach, expect, test, vi } from "vitest";
 import { memoize } from "../../server/lib/memoize.ts";
 import { deferred } from "../support/deferred.ts";

@@ -1,4 +1,4 @@
-// What a spend's metadata may be: any JSON object of 4 kB, without prototype keys at any depth.
+// The metadata of a spend: any JSON object of up to 4 kB, without prototype keys at any depth.
 import { describe, expect, test } from "vitest";
 import { metadata } from "../../shared/src/credit.ts";
 

@@ -1,5 +1,5 @@
-// What /ready says of a database that cannot be used: anybody may ask, so it is the kind of trouble and nothing else. And
-// which of them a start waits for.
+// How /ready describes an unusable database: the endpoint is public, so it reveals the kind of trouble and nothing
+// else. Also: which kinds a starting server waits for.
 import { expect, test } from "vitest";
 import { parseMysqlUrl } from "../../server/database/mysql/options.ts";
 import { mayComeBack, summarizeMysqlError } from "../../server/database/mysql/explain.ts";

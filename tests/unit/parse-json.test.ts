@@ -1,4 +1,4 @@
-// What JSON is refused before any schema sees it: nesting beyond 32, and prototype keys however they are spelled.
+// JSON that is refused before any schema sees it: nested deeper than 32, or with prototype keys in any spelling.
 import { describe, expect, it } from "vitest";
 import { assertSafeJson, parseJson } from "../../server/http/body.ts";
 

@@ -1,4 +1,4 @@
-// The committed schemas of Prisma: SQLite's is derived from MySQL's, and both are formatted.
+// The committed Prisma schemas: SQLite's is derived from MySQL's, and both are formatted.
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -22,7 +22,7 @@ test.each(["prisma/schema.prisma", "prisma/sqlite/schema.prisma"])(
       {
         cwd: fileURLToPath(new URL("../..", import.meta.url)),
         encoding: "utf8",
-        // Prisma would download its schema engine, which `format` does not use; any existing file stops that.
+        // Prisma would download its schema engine, which `format` does not use; any existing file prevents that.
         env: { ...process.env, PRISMA_SCHEMA_ENGINE_BINARY: process.execPath },
       },
     );

@@ -1,4 +1,4 @@
-// A clock that is set back must not freeze what /ready says.
+// Setting the clock back must not freeze what /ready reports.
 import { afterEach, expect, it, vi } from "vitest";
 import { createReadiness } from "../../server/health/readiness.ts";
 import { silent } from "../support/silent.ts";

@@ -1,4 +1,4 @@
-// Whatever a user or a worker may call over tRPC can be called over REST, at the paths of the contract.
+// Whatever users and workers may call over tRPC can be called over REST, at the paths of the contract.
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { apiReference } from "../../server/http/openapi/reference.ts";

@@ -1,4 +1,4 @@
-// The server's router is exactly the contract: the same names, kinds, inputs and outputs.
+// The server's router matches the contract exactly: the same names, kinds, inputs and outputs.
 import type { inferRouterInputs, inferRouterOutputs } from "@trpc/server";
 import { expect, expectTypeOf, test } from "vitest";
 import { appRouter } from "../../server/routers/app.ts";

@@ -1,4 +1,4 @@
-// Jobs do long work in pieces: how large each is, and when they stop.
+// Jobs do long work in batches: how large each one is, and when they stop.
 import { describe, expect, test } from "vitest";
 import { DEFAULT_PACE, nextBatchSize, runInBatches } from "../../server/jobs/run-in-batches.ts";
 

@@ -1,4 +1,4 @@
-// A SlotSet is a Set without an order: the same members after any steps, and room for no more than were there at once.
+// A SlotSet is an unordered Set: the same members after any steps, and no more space than its peak size required.
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { SlotSet } from "../../server/lib/slot-set.ts";

@@ -1,4 +1,4 @@
-// The graceful stop: the load balancer's delay is not taken out of the drain, and what does not end is cut off.
+// Graceful stop: the load balancer's delay does not shorten the drain, and what does not end is cut off.
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { stopInOrder } from "../../server/stop.ts";
 import { silent as logger } from "../support/silent.ts";
@@ -8,14 +8,14 @@ const DELAY_MS = 5_000;
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-/** What happens within `watchMs`, each with its millisecond, when requests in flight end after `drainMs`. */
+/** Returns what happens within `watchMs`, and at which millisecond, if requests in flight end after `drainMs`. */
 async function stopped(drainMs: number, watchMs: number): Promise<string[]> {
   const told: string[] = [];
   const startedAt = performance.now();
   const note = (what: string) => void told.push(`${what} at ${performance.now() - startedAt}`);
   const after = (what: string, ms: number) => () => {
     note(what);
-    // Node.js takes an infinite time for one millisecond.
+    // setTimeout treats Infinity as one millisecond.
     return new Promise<void>((resolve) => {
       if (ms !== Infinity) setTimeout(resolve, ms);
     });

@@ -1,4 +1,4 @@
-// Halves of characters come in nowhere, and that text is cut between characters.
+// Half surrogate pairs are rejected everywhere, and text is cut between characters.
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
@@ -18,7 +18,7 @@ const character = fc.constantFrom(
   "語",
 );
 
-/** Every place of an input's JSON schema where text may stand, with a way to put text there. */
+/** Returns every field of an input's JSON schema that can hold text. */
 function textFields(schema: z.ZodType): string[] {
   const json = z.toJSONSchema(schema, { io: "input", unrepresentable: "any" }) as {
     properties?: Record<string, { type?: string; enum?: unknown[]; anyOf?: { type?: string }[] }>;
@@ -88,7 +88,7 @@ describe("cutText", () => {
             expected += part;
           }
           const text = parts.join("");
-          // Two flags in a row are two characters; no other of these grow together.
+          // Two adjacent flags are two characters; none of the other parts merge.
           expect(cutText(text, max)).toBe(expected);
         },
       ),

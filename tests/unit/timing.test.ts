@@ -1,4 +1,4 @@
-// Shows that waiting is bounded and that pauses between tries stay within their bounds.
+// Waiting is bounded, and pauses between attempts stay within their limits.
 import { expect, test, vi } from "vitest";
 import { fullJitterMs, jitteredMs } from "../../server/lib/backoff.ts";
 import { withFallback, withTimeout } from "../../server/lib/timeout.ts";

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openTestApp, type TestApp } from "../../support/server.ts";
 import { commandOf, here, root, run } from "./tools.ts";
 
-/** How each generator is asked for a client in `generated/`. */
+/** How to make each generator create a client in `generated/`. */
 const GENERATORS = {
   "openapi-typescript": (document: string) =>
     run(commandOf("openapi-typescript"), [document, "-o", "generated/api.ts"], {

@@ -1,4 +1,4 @@
-// The OpenAPI document satisfies the linters people use, without a warning.
+// The OpenAPI document passes common linters without a warning.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,7 +9,7 @@ import { commandOf, here, run } from "./tools.ts";
 const folder = mkdtempSync(join(tmpdir(), "skywork-openapi-lint-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** What each linter says of a document: one line for each problem. */
+/** Runs each linter on a document; the result has one line per problem. */
 const LINTERS = {
   async spectral(file: string): Promise<unknown[]> {
     const { stdout } = await run(

@@ -1,4 +1,4 @@
-// Runs the command of a package of this workspace, wherever npm has put it.
+// Runs the commands of this workspace's packages, wherever npm has installed them.
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -16,7 +16,7 @@ export interface Ended {
   readonly output: string;
 }
 
-/** Runs a script of Node's in `cwd`, for 50 s at most. */
+/** Runs a Node.js script in `cwd`, for 50 s at most. */
 export function run(
   script: string,
   parameters: readonly string[],
@@ -28,7 +28,7 @@ export function run(
       [script, ...parameters],
       {
         cwd: options.cwd,
-        // None of these may ask the network for news or tell it of us.
+        // None of these tools may check for updates or send telemetry.
         env: {
           ...process.env,
           NO_COLOR: "1",
@@ -47,7 +47,7 @@ export function run(
   });
 }
 
-/** The script behind a command of this workspace's packages. */
+/** Returns the script behind a command of this workspace's packages. */
 export function commandOf(command: string): string {
   const paths = [here, root].map((base) => join(base, "node_modules/.bin", command));
   const path = paths.find((one) => existsSync(one));

@@ -1,4 +1,4 @@
-// Holding what the clients were told against what the database and Stripe have, row by row.
+// Compares what the clients were told with what the database and Stripe hold, row by row.
 import Stripe from "stripe";
 import type { PrismaModels } from "../../../server/database/ports.ts";
 import { creditShare } from "../../../server/ledger/model/refund-share.ts";
@@ -16,7 +16,7 @@ export interface AuditedWorld {
 
 type Note = (isFine: boolean, sentence: string) => void;
 
-/** Sentences about everything that does not agree; none when all is well. Every payment has to be settled before. */
+/** Returns a description of every discrepancy; empty if there are none. Every payment must have been settled before. */
 export async function auditCrash(world: AuditedWorld): Promise<string[]> {
   const wrong: string[] = [];
   const check: Note = (isFine, sentence) => {
@@ -32,7 +32,7 @@ export async function auditCrash(world: AuditedWorld): Promise<string[]> {
 
 const idsOf = (world: AuditedWorld) => world.clients.map(({ userId }) => userId);
 
-/** Each spend's key: acknowledged ones with their very numbers, refused ones not at all, doubtful ones at most once. */
+/** Checks each spend's key: acknowledged ones have exactly their numbers, refused ones are absent, others may exist. */
 async function auditKeys(world: AuditedWorld, check: Note): Promise<void> {
   const { models, journal } = world;
   const userId = { in: idsOf(world) };
@@ -46,7 +46,7 @@ async function auditKeys(world: AuditedWorld, check: Note): Promise<void> {
   for (const { key, answer } of keys) {
     const { t, h } = JSON.parse(answer) as { t: string | null; h?: string };
     if (h !== undefined) holdKeys.add(key);
-    // Refunds bring keys of the server's own.
+    // Refunds use keys that the server generates.
     else if (/^(user|svc):/.test(key)) entryOfKey.set(key, t ?? "");
   }
   const asked = new Map(journal.spends.map((spend) => [spend.key, spend]));
@@ -76,7 +76,7 @@ async function auditKeys(world: AuditedWorld, check: Note): Promise<void> {
   }
 }
 
-/** Each hold once under its key, ended as was told; a doubtful end is the one asked for or none. */
+/** Each hold exists once under its key and ended as acknowledged; in doubt, it may also be active or expired. */
 async function auditHolds(world: AuditedWorld, check: Note): Promise<void> {
   const { models, journal } = world;
   const rows = await models.creditHold.findMany({ where: { userId: { in: idsOf(world) } } });
@@ -103,7 +103,7 @@ async function auditHolds(world: AuditedWorld, check: Note): Promise<void> {
   }
 }
 
-/** Each paid session granted exactly once, nothing else granted, one session and one customer per order at Stripe. */
+/** Each paid session granted once, nothing else was granted, and Stripe has one session and one customer per order. */
 async function auditPurchases(world: AuditedWorld, check: Note): Promise<void> {
   const { models, stripe, journal } = world;
   const userId = { in: idsOf(world) };
@@ -137,7 +137,7 @@ async function auditPurchases(world: AuditedWorld, check: Note): Promise<void> {
   check(orders.length >= journal.sessions.size, `${orders.length} sessions at Stripe, more known`);
 }
 
-/** Our own reference of every checkout session Stripe has. */
+/** Returns our own reference of every checkout session at Stripe. */
 async function checkoutsAtStripe({ url, secretKey }: StripeSandbox): Promise<string[]> {
   const { hostname: host, port } = new URL(url);
   const stripe = new Stripe(secretKey, { protocol: "http", host, port, telemetry: false });
@@ -147,7 +147,7 @@ async function checkoutsAtStripe({ url, secretKey }: StripeSandbox): Promise<str
   return references;
 }
 
-/** Each order once at Stripe, with its audit line, and the credits of all refunds taken once. */
+/** Each refund exists once at Stripe and has its audit line, and the credits of all refunds were taken once. */
 async function auditRefunds(world: AuditedWorld, check: Note): Promise<void> {
   const { models, stripe, journal } = world;
   const userId = { in: idsOf(world) };
@@ -188,7 +188,7 @@ async function auditRefunds(world: AuditedWorld, check: Note): Promise<void> {
   }
 }
 
-/** One family each, alive, exactly as many generations on as its client has tokens. */
+/** Each client has one session, not revoked, whose generation matches the number of tokens the client received. */
 async function auditSessions(world: AuditedWorld, check: Note): Promise<void> {
   for (const { userId, email, tokens } of world.clients) {
     const sessions = await world.models.session.findMany({ where: { userId } });

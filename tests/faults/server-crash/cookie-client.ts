@@ -1,14 +1,14 @@
-// A client that stays signed in as a browser does: it keeps its cookie, and asks again when an answer was lost.
+// A client that stays signed in as a browser does: it keeps its cookie, and retries when an answer is lost.
 import { createClient } from "../../../shared/src/client.ts";
 import { refreshTokenOf, throughGoogle } from "../../support/server.ts";
 
-/** What came of one refresh. `lost`: no answer, or one that says to try again. */
+/** The outcome of a refresh. `lost`: no answer, or one that asks to retry. */
 export type Refreshed = "done" | "lost";
 
-/** Somebody who signed in once and never again. */
+/** A client that signs in once and never again. */
 export type CookieClient = Awaited<ReturnType<typeof signInWithCookie>>;
 
-/** Signs `email` in at the server of `url`, through its sandbox Google. */
+/** Signs `email` in at the server at `url`, through its sandbox Google. */
 export async function signInWithCookie(url: string, email: string) {
   const tokens = [newTokenOf(await throughGoogle(url, email))];
   let accessToken = "";
@@ -19,7 +19,7 @@ export async function signInWithCookie(url: string, email: string) {
     getAccessToken: () => accessToken,
   });
 
-  /** One tab's refresh: the successor, or null when the answer was lost. */
+  /** Refreshes as one tab; resolves with the successor, or null if the answer was lost. */
   async function ask(token: string): Promise<string | null> {
     try {
       const answer = await fetch(`${url}/api/trpc/auth.refresh`, {
@@ -58,18 +58,18 @@ export async function signInWithCookie(url: string, email: string) {
     userId: user.id,
     email,
     api,
-    /** Every refresh token it was given, oldest first; the last one is in its cookie. */
+    /** Every refresh token it received, oldest first; the last one is in its cookie. */
     tokens,
-    /** Whether the answer to its last refresh was lost: it has to ask again with the token it has. */
+    /** Whether the answer to its last refresh was lost, so that it has to retry with its current token. */
     get isRefreshLost() {
       return isRefreshLost;
     },
-    /** Refreshes in `tabs` tabs at once, all with the same cookie. Throws when refused, or when the tabs disagree. */
+    /** Refreshes in `tabs` tabs simultaneously, all with the same cookie. Throws if refused or if the tabs disagree. */
     refresh,
   };
 }
 
-/** The server said no to somebody who did nothing wrong, or said two things. */
+/** The server refused a client that did nothing wrong, or gave contradictory answers. */
 export class LockedOut extends Error {}
 
 function newTokenOf(answer: Response): string {

@@ -1,4 +1,4 @@
-// What one customer of a dying server does: one action after another, each written down, doubts cleared by asking again.
+// One customer of a crashing server: sequential actions, each recorded, with retries to resolve doubts.
 import { randomUUID } from "node:crypto";
 import type { TRPCClient } from "@trpc/client";
 import type { StripeControl } from "../../../server/sandbox/src/stripe/control/control.ts";
@@ -18,14 +18,14 @@ import type {
 
 type Api = TRPCClient<AppRouter>;
 
-/** What a customer moves in. */
+/** What a customer interacts with. */
 export interface CustomerWorld {
   readonly journal: Journal;
-  /** Resolves while the server is there to be asked. */
+  /** Resolves while the server accepts requests. */
   readonly door: () => Promise<void>;
   readonly random: Random;
   readonly stripe: StripeControl;
-  /** Has the service key. */
+  /** A client with the service key. */
   readonly worker: Api;
   /** An administrator's client. */
   readonly admin: Api;
@@ -33,22 +33,22 @@ export interface CustomerWorld {
 }
 
 const REPEAT_SHARE = 0.15;
-/** Many more than one action ever needs, and an end for a server that never answers it. */
+/** Far more than any action needs; stops retrying if a server never answers. */
 const MAX_ASKS = 40;
 
-/** A customer who acts through `client`. */
+/** Creates a customer that acts through `client`. */
 export function createCustomer(world: CustomerWorld, client: CookieClient) {
   const { journal, random, stripe, worker, admin } = world;
   const { userId, api } = client;
   const forLater: (() => Promise<void>)[] = [];
 
-  /** Asks as soon as somebody is there to answer. */
+  /** Makes one attempt as soon as the server accepts requests. */
   async function attempt<Answer>(name: string, ask: () => Promise<Answer>) {
     await world.door();
     return journal.attempt(name, ask);
   }
 
-  /** Asks for a keyed action once and checks the answer against the first one. True when it is known what became of it. */
+  /** Requests a keyed action once and compares the answer with the first one. Returns whether its outcome is known. */
   async function askFor<Answer>(name: string, action: Action<Answer>): Promise<boolean> {
     const told = await attempt(name, action.ask);
     const isFirst = action.asked === 0;
@@ -64,7 +64,7 @@ export function createCustomer(world: CustomerWorld, client: CookieClient) {
     if (known !== null && action.effectOf(answer) !== action.effectOf(known))
       journal.note(`${name} ${action.key}: two effects of one key`);
     const replayed = replayedOf(answer);
-    // The first asking is no repetition, one after an answer is; one after a doubt may be either.
+    // The first request is no replay, one after an answer is; one after a doubt may be either.
     if ((isFirst && replayed === true) || (known !== null && replayed === false))
       journal.note(`${name} ${action.key}: replayed ${replayed} at ask ${action.asked}`);
     action.answer ??= answer;
@@ -72,7 +72,7 @@ export function createCustomer(world: CustomerWorld, client: CookieClient) {
     return true;
   }
 
-  /** Asks until it is known what became of the action, unless chance leaves the doubt for later or for ever. */
+  /** Retries until the action's outcome is known, unless chance leaves the doubt for later or forever. */
   async function perform<Answer>(name: string, action: Action<Answer>): Promise<void> {
     const untilKnown = async () => {
       for (let asks = 0; asks < MAX_ASKS; asks += 1) if (await askFor(name, action)) return;
@@ -109,12 +109,12 @@ export function createCustomer(world: CustomerWorld, client: CookieClient) {
     );
     journal.spends.push(action);
     await perform("spend", action);
-    // Somebody who had to ask twice wants to see what it came to.
+    // A customer who had to retry wants to see the result.
     if (action.answer !== null && (action.asked > 1 || random.next() < 0.05))
       await look(action.answer.transactionId);
   }
 
-  /** The balance shown is the one after the customer's own entry or a later one, never one from before. */
+  /** Checks that the balance shown is the one after the customer's own entry or a later one, never an earlier one. */
   async function look(transactionId: string): Promise<void> {
     const balance = await attempt("balance", () => api.credit.balance.query());
     if (balance.outcome !== "acknowledged") return;
@@ -129,7 +129,7 @@ export function createCustomer(world: CustomerWorld, client: CookieClient) {
 
   async function hold(): Promise<void> {
     const idempotencyKey = randomUUID();
-    // Some end by time, in the midst of everything else.
+    // Some expire in the middle of everything else.
     const ttlSeconds = random.next() < 0.3 ? random.between(1, 5) : 600;
     const amount = random.between(1, 20);
     const reserve = newAction<ReserveAnswer>(
@@ -150,7 +150,7 @@ export function createCustomer(world: CustomerWorld, client: CookieClient) {
         else await worker.service.settle.mutate({ holdId, amount: end });
       });
       known.isEndTold = told.outcome === "acknowledged";
-      // Refused: it ended by time, or by the call whose answer was lost.
+      // Refused: it had expired, or was ended by the call whose answer was lost.
       if (told.outcome !== "inDoubt" || random.next() < 0.3) return;
     }
   }
@@ -172,7 +172,7 @@ export function createCustomer(world: CustomerWorld, client: CookieClient) {
       journal.note(`confirm ${sessionId}: paid, yet ${status} with ${creditsAdded} credits`);
   }
 
-  /** The page behind a session. A new one refuses the first card, which changes nothing, and shows what it is for. */
+  /** Returns the page behind a session. Declining a card on a new one changes nothing, but reveals what it is for. */
   function sessionOf(sessionId: string, credits: number): KnownSession {
     const known = journal.sessions.get(sessionId);
     if (known !== undefined) return known;
@@ -189,7 +189,7 @@ export function createCustomer(world: CustomerWorld, client: CookieClient) {
     return session;
   }
 
-  /** What people do on Stripe's page: most pay, some leave it for another time, some let it expire or pay by debit. */
+  /** What customers do on Stripe's page: most pay, some put it off, some let it expire or pay by debit. */
   function payOrNot(session: KnownSession): void {
     const { sessionId } = session;
     const fate = random.next();
@@ -231,7 +231,7 @@ export function createCustomer(world: CustomerWorld, client: CookieClient) {
   async function refresh(): Promise<void> {
     await world.door();
     await journal.attempt("refresh", async () => {
-      // Whoever was cut off comes back with all open tabs at once.
+      // A customer who was cut off returns with all open tabs simultaneously.
       const came = await client.refresh(client.isRefreshLost ? 2 : 1);
       if (came === "lost") throw new Error("the answer to a refresh was lost");
     });
@@ -256,11 +256,11 @@ export function createCustomer(world: CustomerWorld, client: CookieClient) {
 
   return {
     client,
-    /** Acts until `isOver`; in doubt, asks again at once, later or never, as chance has it. */
+    /** Acts until `isOver`; doubts are resolved immediately, later or never, at random. */
     async act(isOver: () => boolean) {
       while (!isOver()) await actOnce();
     },
-    /** Asks again for everything that was left for later. */
+    /** Retries everything that was left for later. */
     async clearDoubts() {
       for (let asks = 0; client.isRefreshLost && asks < MAX_ASKS; asks += 1) await refresh();
       for (const ask of forLater.splice(0)) await ask();
@@ -268,7 +268,7 @@ export function createCustomer(world: CustomerWorld, client: CookieClient) {
   };
 }
 
-/** Of an answer that has it; null of others. */
+/** The `replayed` of an answer that has one; otherwise null. */
 function replayedOf(answer: unknown): boolean | null {
   if (typeof answer !== "object" || answer === null || !("replayed" in answer)) return null;
   return answer.replayed === true;

@@ -1,4 +1,4 @@
-// What the clients of a dying server know: each action with what they were told, and every answer that was wrong.
+// What the clients of a crashing server know: each action with the answers they received, and every wrong answer.
 import { TRPCClientError } from "@trpc/client";
 import type { inferRouterOutputs } from "@trpc/server";
 import type { AppRouter } from "../../../shared/src/router.ts";
@@ -8,23 +8,23 @@ import { LockedOut } from "./cookie-client.ts";
 /** What a client knows of an action. */
 export type Outcome = "acknowledged" | "refused" | "inDoubt";
 
-/** What came of asking once. */
+/** The result of one attempt. */
 export type Told<Answer> =
   | { readonly outcome: "acknowledged"; readonly answer: Answer }
   | { readonly outcome: "refused"; readonly code: string }
   | { readonly outcome: "inDoubt" };
 
-/** An action under an idempotency key, so that it may be asked for again. */
+/** An action with an idempotency key, so that it can be retried. */
 export interface Action<Answer> {
   readonly userId: string;
-  /** As the database or Stripe keeps it. */
+  /** As stored by the database or Stripe. */
   readonly key: string;
   readonly ask: () => Promise<Answer>;
-  /** What of an answer says what took effect: the same at every repetition. */
+  /** Extracts the part of an answer that identifies the effect: it must be the same in every replay. */
   readonly effectOf: (answer: Answer) => string;
   outcome: Outcome;
   answer: Answer | null;
-  /** How often it was asked for. */
+  /** How often it was requested. */
   asked: number;
 }
 
@@ -33,31 +33,31 @@ export type SpendAnswer = Outputs["credit"]["spend"];
 export type ReserveAnswer = Outputs["service"]["reserve"];
 export type RefundAnswer = Outputs["admin"]["refundPayment"];
 
-/** A hold as the worker who took it knows it. */
+/** A hold as known to the worker that took it. */
 export interface KnownHold {
   readonly holdId: string;
   readonly amount: number;
-  /** The end that was asked for: credits to take, or null for a release. */
+  /** The requested end: credits to take, or null for a release. */
   readonly end: number | null;
   isEndTold: boolean;
 }
 
-/** A checkout as its buyer knows it. */
+/** A checkout as known to its buyer. */
 export interface KnownSession {
   readonly sessionId: string;
   readonly paymentId: string;
   readonly userId: string;
   readonly credits: number;
-  /** As Stripe has it after the buyer was there. */
+  /** The state at Stripe after the buyer's visit. */
   state: "open" | "paid" | "unpaid";
-  /** What no refund was ordered of yet. Minor units. */
+  /** The amount for which no refund has been ordered yet, in minor units. */
   refundable: number;
 }
 
-/** Everything that was asked and told. */
+/** Everything that was requested and answered. */
 export type Journal = ReturnType<typeof createJournal>;
 
-/** A definite no: nothing happened, nothing will. */
+/** Definite refusals: nothing happened, and nothing will. */
 const REFUSALS = new Set([
   "INSUFFICIENT_CREDITS",
   "HOLD_NOT_ACTIVE",
@@ -66,7 +66,7 @@ const REFUSALS = new Set([
 ]);
 const MAX_WRONG = 50;
 
-/** An empty journal of a server that has been ended `ends()` times: only an end excuses a lost answer. */
+/** Creates an empty journal for a server that has been stopped `ends()` times: only that excuses a lost answer. */
 export function createJournal(ends: () => number) {
   const wrong: string[] = [];
   const sent = new Map<string, number>();
@@ -83,7 +83,7 @@ export function createJournal(ends: () => number) {
   }
 
   function conclude(name: string, error: unknown, isExcused: boolean): Told<never> {
-    // Without data nobody answered: the connection broke.
+    // Without data there was no answer: the connection broke.
     const data: unknown = error instanceof TRPCClientError ? error.data : undefined;
     const code = codeOf(data);
     if (code !== null && REFUSALS.has(code)) return { outcome: "refused", code };
@@ -98,18 +98,18 @@ export function createJournal(ends: () => number) {
     refunds: [] as Action<RefundAnswer>[],
     holds: new Map<string, KnownHold>(),
     sessions: new Map<string, KnownSession>(),
-    /** Sentences about answers no correct server gives. */
+    /** Descriptions of answers that no correct server gives. */
     wrong,
-    /** Adds a sentence to `wrong`, which is bounded. */
+    /** Adds a description to `wrong`, which is bounded. */
     note,
-    /** Requests sent by name, and answers by outcome. */
+    /** Requests sent, by name, and answers, by outcome. */
     sent,
     outcomes,
-    /** How many have begun. */
+    /** How many operations have begun. */
     get operations() {
       return operations;
     },
-    /** Asks once and says what the client may conclude. Never throws. */
+    /** Makes one attempt and returns what the client may conclude. Never rejects. */
     async attempt<Answer>(name: string, ask: () => Promise<Answer>): Promise<Told<Answer>> {
       begin(name);
       const endsBefore = ends();

@@ -1,19 +1,19 @@
-// One server that dies and lives again: the same port, database and environment; SIGKILL by its pid; a door for its clients.
+// A server killed and restarted on the same port, database and environment, and a door at which its clients wait.
 import { readFile } from "node:fs/promises";
 import { deferred } from "../../support/deferred.ts";
 import { runCommand, type ServerProcess, spawnServer } from "../../support/process.ts";
 
-/** How long a start took. Milliseconds. */
+/** How long a start took, in milliseconds. */
 export interface Start {
   readonly tookMs: number;
-  /** Without the time in which it was ready to run and other processes had the processors. */
+  /** Excludes the time in which it was runnable but other processes had the processors. */
   readonly ownMs: number;
 }
 
-/** A server that is killed and started again, again and again. */
+/** A server that is killed and restarted repeatedly. */
 export type ServerLives = ReturnType<typeof createServerLives>;
 
-/** The server with this environment, not started yet, by spawnServer's `program`. `env.PORT` has to be a free port. */
+/** Creates a server with this environment, not started yet. `program` is spawnServer's. `env.PORT` must be free. */
 export function createServerLives(env: Record<string, string>, program?: readonly string[]) {
   const starts: Start[] = [];
   const past: string[] = [];
@@ -46,23 +46,23 @@ export function createServerLives(env: Record<string, string>, program?: readonl
 
   async function die(): Promise<void> {
     const code = await end("SIGKILL");
-    // -1: the signal ended it. Any other code is an end of its own accord, just before.
+    // -1: killed by the signal. Any other code means that it had exited on its own just before.
     if (code !== -1) throw new Error(`The server ended by itself (${code}):\n${past.at(-1)}`);
     kills += 1;
   }
 
   return {
     url: `http://127.0.0.1:${env["PORT"] ?? ""}`,
-    /** Each start of the process until the first 200 of /ready. */
+    /** Each start, from the process's start to the first 200 of /ready. */
     starts,
     get kills() {
       return kills;
     },
-    /** How often it has been told to end, in whatever way: raised before the signal is sent. */
+    /** How often it has been stopped in any way; incremented before the signal is sent. */
     get ends() {
       return ends;
     },
-    /** Resolves while the door is open, else when it opens again: clients wait here instead of knocking. */
+    /** Resolves while the door is open, or once it opens again: clients wait here instead of calling in vain. */
     door: () => door.promise,
     /** Starts it and waits until it is ready. The door stays shut. */
     async start() {
@@ -72,7 +72,7 @@ export function createServerLives(env: Record<string, string>, program?: readonl
       const tookMs = performance.now() - startedAt;
       starts.push({ tookMs, ownMs: tookMs - (await starvedMs(child.pid ?? 0)) });
     },
-    /** Starts it and kills it once `moment` has come, ready or not. */
+    /** Starts it and kills it once `moment` resolves, ready or not. */
     async startAndKill(moment: () => Promise<unknown>) {
       begin();
       await moment();
@@ -82,13 +82,13 @@ export function createServerLives(env: Record<string, string>, program?: readonl
       isOpen = true;
       door.resolve();
     },
-    /** Shuts the door and kills it as it stands. */
+    /** Shuts the door and kills it immediately. */
     kill: die,
-    /** Ends it by SIGTERM; answers its exit code. */
+    /** Stops it with SIGTERM; resolves with its exit code. */
     stop: () => end("SIGTERM"),
-    /** Runs one of server/cli as an operator does. */
+    /** Runs a command of server/cli as an operator does. */
     command: (name: "doctor" | "reconcile") => runCommand(name, env),
-    /** The errors all its lives have logged: each message with its number. */
+    /** Counts the errors that all its lives have logged, by message. */
     errors() {
       const counts: Record<string, number> = {};
       for (const line of [...past, life?.output() ?? ""].join("\n").split("\n")) {
@@ -97,14 +97,14 @@ export function createServerLives(env: Record<string, string>, program?: readonl
       }
       return counts;
     },
-    /** Whatever state the test has left it in: nothing of it lives on. */
+    /** Kills it, whatever state the test has left it in. */
     async close() {
       await end("SIGKILL");
     },
   };
 }
 
-/** How long the main thread of `pid` has waited for a processor so far (Linux, proc(5)); 0 where nobody counts it. */
+/** How long the main thread of `pid` has waited for a processor so far (Linux, proc(5)); 0 if that is not recorded. */
 async function starvedMs(pid: number): Promise<number> {
   const counts = await readFile(`/proc/${pid}/schedstat`, "utf8").catch(() => "");
   return Number(counts.split(" ")[1] ?? 0) / 1e6;
@@ -112,7 +112,7 @@ async function starvedMs(pid: number): Promise<number> {
 
 const ERROR_LEVEL = 50;
 
-/** The message of a log line that tells of an error; what is no log line is one, too. A kill may cut the last one. */
+/** Returns the message if a line logs an error, or is not JSON at all. A kill may truncate the last line. */
 function errorIn(line: string): string | null {
   if (line.trim() === "") return null;
   try {

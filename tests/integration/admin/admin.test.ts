@@ -1,4 +1,4 @@
-// The `admin` procedures: what they do, that each write leaves its line, and that nobody locks the door behind all.
+// The `admin` procedures: what they do, that each write leaves an audit line, and that one administrator remains.
 import { randomUUID } from "node:crypto";
 import { beforeAll, describe, expect, it } from "vitest";
 import { createAdminStore } from "../../../server/admin/admin.store.ts";
@@ -160,7 +160,7 @@ describe("admin", () => {
   it.each([
     ["admin.users", { cursor: "forged" }],
     ["admin.users", { cursor: "99999999999999999999_x" }],
-    // A place in the year 33658: a date that MySQL does not know.
+    // A cursor in the year 33658, a date that MySQL does not support.
     ["admin.users", { cursor: "OTk5OTk5OTk5OTk5OTk5X2E", search: "a" }],
     ["admin.users", { cursor: "' OR 1=1" }],
     ["admin.users", { limit: 1e9 }],
@@ -273,7 +273,7 @@ describe("admin", () => {
       ledger: world.app.ledger,
       now: Date.now,
     });
-    // A line the database cannot take: longer than its column.
+    // An audit line that the database rejects: an action longer than its column.
     const line = {
       actorId: admin.userId,
       ip: null,

@@ -1,4 +1,4 @@
-// A person's credit history as administrators read it, page by page.
+// A user's credit history as administrators read it, page by page.
 import { beforeAll, describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
 import type { Person } from "../../support/people.ts";

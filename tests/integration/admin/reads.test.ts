@@ -1,4 +1,4 @@
-// Shows that what administrators look at is bounded, and complete within its bounds.
+// What administrators read is bounded, and complete within its bounds.
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { beforeAll, describe, expect, test } from "vitest";

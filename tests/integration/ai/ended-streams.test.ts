@@ -1,4 +1,4 @@
-// What a stream leaves behind when it is over: nothing. One thing left of each would be a million things one day.
+// Streams leave nothing behind when they end: one object leaked per stream would eventually be a million.
 import { randomUUID } from "node:crypto";
 import { IncomingMessage } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -9,21 +9,21 @@ import { useTestApp } from "../../support/use-app.ts";
 import { bearer } from "../../support/wire-call.ts";
 
 const RUNS = 20;
-/** Counting objects walks the whole heap, which takes seconds where the machine is busy. */
+/** Counting objects walks the whole heap, which takes seconds on a busy machine. */
 const LIMIT_MS = 240_000;
-/** Objects of one kind that may be waiting for something else. */
+/** How many objects of one kind may be pending for other reasons. */
 const TOLERATED = RUNS / 4;
 
 describe("streams that are over", () => {
   const world = useTestApp({ available });
 
-  /** How many requests and signals are held, all garbage collected. */
+  /** Counts the requests and signals that are held after a full garbage collection. */
   const held = () => ({
     requests: queryObjects(IncomingMessage, { format: "count" }),
     signals: queryObjects(AbortSignal, { format: "count" }),
   });
 
-  /** Waits until no more is held than `before`: finalizers run when they like. */
+  /** Waits until no more is held than `before`: it is up to V8 when finalizers run. */
   const forgotten = async (before: ReturnType<typeof held>) => {
     const left = () => {
       const now = held();
@@ -66,7 +66,7 @@ describe("streams that are over", () => {
     },
   );
 
-  // Over REST the caller's signal is one of the request's own, and goes with it.
+  // Over REST the caller's signal belongs to the request and goes with it.
   it("are forgotten when they are refused, over tRPC", { timeout: LIMIT_MS }, async () => {
     const { accessToken, userId } = await world.person();
     const headers = { authorization: `Bearer ${accessToken}`, accept: "text/event-stream" };
@@ -109,7 +109,7 @@ describe("streams that are over", () => {
       await asked;
       leave.abort();
       await answer;
-      // The server hears of it on its own socket.
+      // The server learns of the disconnect on its own socket.
       await sleep(50);
       answerIt();
       await sleep(10);

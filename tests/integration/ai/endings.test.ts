@@ -1,4 +1,4 @@
-// How a metered run ends when nobody is there, on whichever instance; with bounds short enough to wait for.
+// How a metered run ends when no client is connected, on whichever instance; with limits short enough to wait for.
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { beforeEach, describe, expect, it } from "vitest";
@@ -21,7 +21,7 @@ const TIMINGS = {
   tickMs: 200,
 };
 
-/** An app of the suite at hand with two instances, and somebody who starts runs. */
+/** Opens an app with two instances for the current suite, and a user who starts runs. */
 function useRuns(timings: Partial<RunTimings>) {
   const runTimings = { ...TIMINGS, ...timings };
   const server = useTestApp({ available, instances: 2, app: { runTimings } });

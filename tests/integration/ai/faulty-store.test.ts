@@ -1,5 +1,6 @@
-// Runs whose database fails at the worst moment: at the start's COMMIT, while a run is settled, and in the job that ends
-// what dead producers left. The store is the real one; single calls of it are made to fail, to wait or to lose their answer.
+// Runs whose database fails at the worst moment: at the COMMIT of the start, while a run is settled, and in the job
+// that ends runs of dead producers. The store is real, but single calls of it are made to fail, wait or lose their
+// answer.
 import { randomBytes, randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { beforeEach, describe, expect, it } from "vitest";
@@ -32,7 +33,7 @@ describe("metered runs over a failing store", () => {
   const serviceOver = (faults: Faults, timings?: Partial<RunTimings>) =>
     runsOver(server, faults, timings);
   const balance = () => server.client(person.accessToken).credit.balance.query();
-  /** Rows of runs that no process produces; without a hold, as after one that has expired. */
+  /** Inserts rows of runs without a producer, and without a hold, as if it had expired. */
   async function insertDeadRuns(count: number): Promise<string[]> {
     const ids = Array.from({ length: count }, () => newRunId());
     await models().aiRun.createMany({
@@ -44,7 +45,7 @@ describe("metered runs over a failing store", () => {
         holdId: id.slice(4),
         heldCredits: 5,
         state: "running",
-        // The first ones are the first that the job looks at.
+        // Ordered, so that the first ones are also the first that the job checks.
         leaseExpiresAt: new Date(LONG_AGO.getTime() + index * 1_000),
         createdAt: LONG_AGO,
       })),
@@ -182,7 +183,7 @@ describe("metered runs over a failing store", () => {
     expect(await balance()).toMatchObject({ credits: 95, held: 0 });
   });
 
-  /** A store whose first COMMIT takes effect without an answer, and whose balances it tells of. */
+  /** A store whose first COMMIT succeeds but is not answered, and which records the balances it publishes. */
   function losingAnAnswer() {
     const { database } = server.backend;
     let lost = 0;
@@ -190,7 +191,7 @@ describe("metered runs over a failing store", () => {
     const store = createRunStore({
       database: {
         ...database,
-        // `dialect` and `models` may be accessors of the real one.
+        // `dialect` and `models` may be accessors, so they are copied explicitly.
         dialect: database.dialect,
         models: database.models,
         async transaction(work) {
@@ -268,7 +269,7 @@ describe("metered runs over a failing store", () => {
       async renewLease(runId, lease) {
         worth.push(lease.producedCredits);
         most = Math.max(most, (underWay += 1));
-        // The first figure is written last, where the second does not wait for it.
+        // If the second figure did not wait for the first, the first would be written last.
         await sleep(worth.length === 1 ? 500 : 0);
         return real.renewLease(runId, lease).finally(() => (underWay -= 1));
       },

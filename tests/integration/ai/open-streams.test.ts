@@ -1,4 +1,4 @@
-// How many streams of runs one user may have open at once.
+// How many streams of runs one user may have open simultaneously.
 import { randomUUID } from "node:crypto";
 import { expect, onTestFinished, test } from "vitest";
 import { available } from "../../support/backend.ts";

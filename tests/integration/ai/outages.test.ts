@@ -1,4 +1,4 @@
-// Runs while their database is away for some time: who reads one goes on reading it, and nobody takes its producer for dead.
+// Runs during a database outage: a reader keeps reading, and the producer is not taken for dead.
 import { setTimeout as sleep } from "node:timers/promises";
 import { beforeEach, describe, expect, it } from "vitest";
 import type { AiService } from "../../../server/ai/ai.service.ts";
@@ -59,7 +59,7 @@ describe("metered runs in an outage of the database", () => {
       }),
       { keepOutputMs: 60_000 },
     );
-    // So slow that the reader lacks output and looks.
+    // So slow that the reader runs out of output and checks the run's state.
     speed(0.6);
     const { runId } = await runs.start(person.userId, chatInput());
     const reading = read(runs, runId);
@@ -74,7 +74,7 @@ describe("metered runs in an outage of the database", () => {
     expect(text).toBe((await read(runs, runId)).text);
   });
 
-  /** A run whose lease ran out while its producer could not reach the database, and another instance that can. */
+  /** Creates a run whose lease expired while its producer had no database, and another instance that has one. */
   async function afterOutage(onLook: (heal: () => void) => Partial<RunStore>) {
     let isAway = false;
     const timings = { leaseMs: 1_000, tickMs: 250 };

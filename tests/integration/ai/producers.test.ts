@@ -1,5 +1,5 @@
-// What becomes of a run whose producer stops or is dead, of its readers, and of who starts one where there is no model.
-// Each server of these tests is embedded.
+// What happens to a run whose producer stops or is dead, to its readers, and to a run that is started without a model
+// configured. Each server in these tests is embedded.
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { scopedKey } from "../../../server/ledger/idempotency-key.ts";
@@ -11,7 +11,7 @@ import { openTestApp } from "../../support/server.ts";
 describe("a server that stops", () => {
   it("settles its runs for what they have produced, and tells why", async () => {
     const server = await openTestApp();
-    // Not so near its end that it is waited for.
+    // Too far from its end for the server to wait for it.
     server.sandbox.model.control.setSpeed(5);
     const person = await server.signIn("stopping@example.com");
     const { runId } = await server.client(person.accessToken).ai.start.mutate({
@@ -21,7 +21,7 @@ describe("a server that stops", () => {
     });
     const { models } = server.opened.backend.database;
     await readRun(server.url, person.accessToken, { runId }, 1);
-    // Its time to end by itself is that of the requests in flight, which took theirs: nothing is left of it.
+    // Requests in flight have used up the time that a run has to finish on its own.
     server.app.endStreams();
     await sleep(2_000);
     await within(1_500, () => server.app.close());
@@ -102,7 +102,7 @@ describe("the job that ends abandoned runs", () => {
     await models.aiRun.update({ where: { id: runId }, data: late });
     expect(await server.app.services.ai.endAbandoned(never)).toBe(0);
     const dead = { ...(await models.aiRun.findUniqueOrThrow({ where: { id: runId } })) };
-    // A run that no process produces, under the hold of the living one.
+    // A copy of the run that has no producer, with its own hold.
     await server.app.services.ai.close();
     const hold = await server.app.ledger.submit({
       kind: "reserve",
@@ -122,7 +122,7 @@ describe("the job that ends abandoned runs", () => {
       charged: 2,
       code: "SERVICE_UNAVAILABLE",
     });
-    // A reader may have received more than Redis, emptied meanwhile, has left of it.
+    // A reader may have received more than is left in Redis, which has been flushed since.
     const { accessToken } = person;
     for (const lastEventId of [undefined, "run_dead.1", "run_dead.2", "run_dead.7"]) {
       const { end } = await readRun(server.url, accessToken, { runId: "run_dead", lastEventId });

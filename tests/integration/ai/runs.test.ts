@@ -1,4 +1,4 @@
-// A metered run from start to end: produced once, read from anywhere, charged by the stated rule.
+// A metered run from start to end: produced once, readable anywhere, charged by the documented rule.
 import { randomUUID } from "node:crypto";
 import { beforeEach, describe, expect, it } from "vitest";
 import { FEATURES } from "../../../shared/src/features.ts";

@@ -1,4 +1,4 @@
-// Readers on another instance than the run's: what they get while Redis is away, after it was emptied, and where there is none.
+// Readers on another instance than the run's: what they get while Redis is unavailable, after a flush, without Redis.
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Redis } from "ioredis";
@@ -17,21 +17,21 @@ import { startTcpProxy } from "../../support/tcp-proxy.ts";
 import { readRun } from "../../support/read-run.ts";
 
 const TIMINGS = {
-  // Each instance finds a lost Redis again at a moment of its own, up to a second or two after the other.
+  // Each instance reconnects to a lost Redis at its own time, up to a second or two after the other.
   readerGraceMs: 3_000,
   maxRunMs: 120_000,
   keepOutputMs: 40_000,
   leaseMs: 5_000,
   tickMs: 200,
 };
-/** A whole answer takes a minute and a half at this speed: a run does not end before it is let. */
+/** At this speed a whole answer takes 90 seconds, so a run does not end before the test speeds it up. */
 const HARDLY = 2;
-/** A whole answer takes some seconds at this speed. */
+/** At this speed a whole answer takes a few seconds. */
 const SLOW = 30;
-// SQLite's instances are one process in tests, with one output: two of them need a server.
+// In tests, SQLite's instances share one process and one output, so two separate instances require a database server.
 const { databases } = await availableServers();
 
-/** What both suites do with two instances. */
+/** The steps that both suites take with two instances. */
 function twoInstances(server: () => TestApp, person: () => SignedIn) {
   const client = () => server().client(person().accessToken);
   const view = (runId: string) => client().ai.run.query({ runId });
@@ -114,7 +114,7 @@ describe.runIf(redisServerInstalled).each(databases)("Redis away, $name", ({ nam
     await redisServer.kill();
     server.sandbox.model.control.setSpeed(Number.POSITIVE_INFINITY);
     expect(await ended(runId)).toMatchObject({ state: "completed" });
-    // Longer than a reader waits for an end of which nothing is missing.
+    // Longer than a reader waits for the end of a run whose output is complete.
     await sleep(3_000);
     await redisServer.start();
     const { text, end } = await reading;
@@ -144,7 +144,7 @@ describe.runIf(redisServerInstalled).each(databases)("Redis away, $name", ({ nam
         () => someone,
       );
       const { runId } = await runs.start();
-      // A reader that is heard of once, some time before Redis loses everything.
+      // A reader that was last seen some time before Redis loses everything.
       const reading = readRun(patient.instances[1]?.url ?? "", someone.accessToken, { runId }, 1);
       await untilRead(runId);
       await reading;

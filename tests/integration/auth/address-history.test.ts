@@ -1,4 +1,4 @@
-// ADMIN_EMAILS raises nobody by an address that another `sub` ever held, whoever deletes what.
+// ADMIN_EMAILS promotes no one by an address that a different `sub` has ever held, whoever deletes what.
 import { createHash, randomUUID } from "node:crypto";
 import { afterEach, describe, expect, it } from "vitest";
 import { createUserStore } from "../../../server/user/user.store.ts";
@@ -14,7 +14,7 @@ describe("an address that changes hands", () => {
   });
 
   const userOf = (email: string) => world.models.user.findUnique({ where: { email } });
-  /** Signs in as `subject` with the address of ADMIN_EMAILS; returns the account's id and role. */
+  /** Signs in as `subject` with an address of ADMIN_EMAILS; returns the account's id and role. */
   const enter = async (email: string, subject: string) => {
     const { userId } = await world.session({ email, subject });
     const { role } = await world.models.user.findUniqueOrThrow({ where: { id: userId } });
@@ -59,7 +59,7 @@ describe("an address that changes hands", () => {
     expect(later.role).toBe("USER");
     await erase(later);
     expect(await enter(email, second)).toMatchObject({ role: "USER" });
-    // One mark for each who held it, however often they left; none says whose address it is.
+    // One mark for each former holder, however often they left, and none reveals the address.
     const marks = await world.models.auditLog.findMany({
       where: {
         targetType: "address",
@@ -77,7 +77,7 @@ describe("an address that changes hands", () => {
     await enter(next, first);
     adminEmails.push(email);
     expect(await enter(email, second)).toMatchObject({ role: "USER" });
-    // Nor by a change to it.
+    // Nor does changing to that address help.
     const [old, ours] = [newEmail(), newEmail()];
     const gone = await enter(old, first);
     await erase(gone);

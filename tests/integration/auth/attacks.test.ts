@@ -1,4 +1,4 @@
-// The attacks on the callback: state, code, issuer, error (promise 4, RFC 9700).
+// Attacks on the callback: state, code, issuer, error (promise 4, RFC 9700).
 import { afterEach, describe, expect, it } from "vitest";
 import type { SignInError } from "../../../shared/src/errors.ts";
 import { available } from "../../support/backend.ts";

@@ -1,4 +1,4 @@
-// Instances whose clocks differ by minutes are one service to an honest second tab.
+// To an honest second tab, instances whose clocks differ by minutes behave as one service.
 import { describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
 import { useTestApp } from "../../support/use-app.ts";
@@ -21,7 +21,7 @@ describe("instances six minutes apart", () => {
     await first.auth.close();
     const late = await second.auth.refresh(fromBrowser(refreshToken));
     expect(late.refreshToken).toBe(answer.refreshToken);
-    // And what one instance signed, the other takes.
+    // And each instance accepts what the other has signed.
     expect((await second.auth.authenticate(answer.accessToken)).sessionId).toBe(sessionId);
     expect((await first.auth.authenticate(late.accessToken)).sessionId).toBe(sessionId);
   });

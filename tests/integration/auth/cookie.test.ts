@@ -81,7 +81,7 @@ describe("the refresh cookie", () => {
       error: { data: { app: { code: "VALIDATION_FAILED" } } },
     });
     expect(await session()).toEqual({ generation: 1, revokedAt: null });
-    // Without the cookie there is none to lose.
+    // Without the cookie there is nothing to lose.
     expect((await send({})).status).toBe(200);
   });
 

@@ -1,4 +1,4 @@
-// A server that dies between the two steps of a refresh: rotated in the database, nothing answered.
+// A server that dies between the two steps of a refresh: rotated in the database, but not answered.
 import { createSessionStore } from "../../../server/auth/session/session.store.ts";
 import { createRefreshTokens } from "../../../server/auth/session/refresh-token.ts";
 import { rotateRefreshToken } from "../../../server/auth/session/rotate-refresh-token.ts";

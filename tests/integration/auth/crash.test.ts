@@ -1,4 +1,4 @@
-// A server killed between the two steps of a refresh locks nobody out and forks nothing (promise 6).
+// A server killed between the two steps of a refresh locks no user out and forks no session (promise 6).
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
@@ -13,7 +13,7 @@ const CHILD = fileURLToPath(new URL("./crash-child.ts", import.meta.url));
 describe("a crash", () => {
   const world = useTestApp({ available });
 
-  /** Refreshes `token` in a process that dies after its first step; answers the signal it died of. */
+  /** Refreshes `token` in a process that dies after its first step; resolves with the signal that killed it. */
   function dieWhileRefreshing(token: string): Promise<NodeJS.Signals | null> {
     const child = spawn(process.execPath, ["--import", "tsx", CHILD], {
       env: {
@@ -42,7 +42,7 @@ describe("a crash", () => {
       const { models } = backend.database;
       const row = await models.session.findUniqueOrThrow({ where: { id: person.sessionId } });
       expect(row).toMatchObject({ generation: 2 * round + 1, graceEndsAt: null });
-      // The person comes back an hour later, in two tabs.
+      // The user returns an hour later, in two tabs.
       world.clock.aheadMs += 3_600_000;
       const [one, two] = await Promise.all([
         auth.refresh(fromNative(token)),

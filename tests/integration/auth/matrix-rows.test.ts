@@ -1,4 +1,4 @@
-// The rows of the authorisation matrix are made from the router: a procedure without one fails.
+// The rows of the authorisation matrix are checked against the router: a procedure without a row fails.
 import { describe, expect, it } from "vitest";
 import { appRouter } from "../../../server/routers/app.ts";
 import { contract } from "../../../shared/src/contract.ts";

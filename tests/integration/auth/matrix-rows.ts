@@ -1,25 +1,25 @@
-// The rows of the authorisation matrix: whom each procedure is for, and what it must not tell.
+// The rows of the authorisation matrix: who may call each procedure, and what it must not reveal.
 import { randomUUID } from "node:crypto";
 import type { Person } from "../../support/people.ts";
 
-/** Whom a procedure is for. */
+/** Who may call a procedure. */
 type Caller = "public" | "user" | "admin" | "service";
 
-/** Things of the other person, which nobody else may see, touch or learn the existence of. */
+/** Resources of another user, which no one else may see, touch or learn of. */
 export interface Others {
   other: Person;
-  /** Another one, who may be disabled, promoted or refunded by the administrators of these rows. */
+  /** A third user, whom the administrators in these rows may disable, promote or refund. */
   victim: Person;
   checkoutSession: string;
   otherRun: string;
 }
 
-/** An input the schema takes. */
+/** Builds an input that the schema accepts. */
 type Input = (others: Others) => object;
-/** The same with another person's id, or why no input can name another person's thing. */
+/** The same with another user's id, or why no input can refer to another user's resource. */
 type Foreign = Input | { none: string };
 
-/** One procedure of the matrix; of its foreign input, a user must get NOT_FOUND. */
+/** One procedure of the matrix. With the foreign input, a user must get NOT_FOUND. */
 interface Row {
   caller: Caller;
   input?: Input;
@@ -27,7 +27,7 @@ interface Row {
 }
 
 const ownOnly = { none: "answers for the caller's own account; takes no id" };
-/** Why a row has no foreign input. */
+/** Reasons why a row has no foreign input. */
 export const catalog = { none: "takes ids of the public catalog only" };
 const everyone = { none: "administrators and services act on anybody" };
 

@@ -1,4 +1,4 @@
-// Promise 7: every procedure against every kind of caller. One without a row fails matrix-rows.test.ts.
+// Promise 7: every procedure against every kind of caller. A procedure without a row fails matrix-rows.test.ts.
 import { SignJWT } from "jose";
 import { beforeAll, describe, expect, it } from "vitest";
 import { keyId } from "../../../server/lib/keys.ts";
@@ -68,13 +68,13 @@ describe("authority", () => {
     const token = row.caller === "user" || row.caller === "admin";
 
     it(`${path} is for ${row.caller}`, async () => {
-      // Who is not known learns nothing, not even whether the input would have been right.
+      // An unauthenticated caller learns nothing, not even whether the input is valid.
       const nobody = await call({});
       const garbage = await world.call(path, kindOf(path), { "\u0000": [] }, {});
       if (row.caller === "public") {
         expect(["FORBIDDEN", "TOKEN_EXPIRED", "SESSION_REVOKED"]).not.toContain(nobody.code);
       } else {
-        // A stream, too: a 200 would make EventSource ask again for ever (decision 0027).
+        // Streams, too: a 200 would make EventSource reconnect forever (decision 0027).
         expect([nobody.status, nobody.code]).toEqual([401, "UNAUTHENTICATED"]);
         expect(garbage.code).toBe("UNAUTHENTICATED");
       }
@@ -109,7 +109,7 @@ describe("authority", () => {
       }
       const allowed = {
         public: {},
-        // Each time a fresh one: some of the rows end the caller's sessions.
+        // A new user each time, because some of the rows end the caller's sessions.
         user: bearer((await world.person()).accessToken),
         admin: bearer(admin.accessToken),
         service: bearer(SERVICE_KEY),

@@ -1,4 +1,4 @@
-// One attempt makes one session by the database alone: no cache, and a provider that takes codes twice.
+// One sign-in attempt creates one session thanks to the database alone: no cache, a provider that accepts codes twice.
 import { randomUUID } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { createAuthService } from "../../../server/auth/auth.service.ts";
@@ -16,7 +16,7 @@ describe("a callback sent eight times at once", () => {
     const email = newEmail();
     const subject = randomUUID();
     const issuer = "https://lax.example";
-    // No provider of the sandbox redeems a code twice; the port is where such a one is met.
+    // The sandbox's providers never redeem a code twice, so this one is faked at the port.
     const identityProvider: IdentityProvider = {
       check: () => Promise.resolve(),
       authorizationUrl: ({ state }) =>
@@ -29,7 +29,7 @@ describe("a callback sent eight times at once", () => {
       writeSignIn: (request) =>
         writeSignIn({ ...world, database: world.backend.database }, request),
       sharedCache: null,
-      // A store that is away.
+      // A store that is unavailable.
       spentStates: { setIfAbsent: () => Promise.resolve(undefined) },
       identityProvider,
       logger: world.logger,

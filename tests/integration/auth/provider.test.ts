@@ -1,4 +1,4 @@
-// What a wrong ID token and a failing provider come to (promises 4 and 12, OpenID Connect Core 3.1.3.7).
+// The results of a wrong ID token and of a failing provider (promises 4 and 12, OpenID Connect Core 3.1.3.7).
 import { afterEach, describe, expect, it } from "vitest";
 import { TOKEN_FAULTS, type TokenFault } from "../../../server/sandbox/src/google/tokens.ts";
 import { SIGN_IN_ERRORS, type SignInError } from "../../../shared/src/errors.ts";
@@ -112,7 +112,7 @@ describe("the provider of sign-in", () => {
       "account_conflict",
       "account_disabled",
     ];
-    // rate_limited is shown by tests/integration/http/limit-tiers; server_error is a database that is unavailable.
+    // rate_limited is tested in tests/integration/http/limit-tiers; server_error means an unavailable database.
     const elsewhere: SignInError[] = ["rate_limited", "server_error"];
     expect(new Set([...shown, ...elsewhere])).toEqual(new Set(SIGN_IN_ERRORS));
   });

@@ -1,4 +1,4 @@
-// Redis decides nothing about who is signed in (promise 11): away, silent, flushed, back again.
+// Redis does not decide who is signed in (promise 11), whether unavailable, silent, flushed or back again.
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { describeBackend } from "../../support/databases.ts";
 import { availableServers } from "../../support/servers.ts";
@@ -12,7 +12,7 @@ const { databases, redis } = await availableServers();
 
 const production = redis === null ? [] : databases;
 
-// Vitest takes a file without a test for a mistake.
+// Vitest reports a file without tests as an error.
 it.skipIf(production.length === 0)("there are a database server and Redis to cut off", () => {
   expect(redis).not.toBeNull();
 });
@@ -57,7 +57,7 @@ describe.each(production)("sign-in without Redis on $name", (server) => {
       const landings = await Promise.all(
         replays.map(async (copy) => landingOf(await copy.get(url)).error),
       );
-      // Without the cache the sessions' primary key and the provider's single use of the code still allow one.
+      // Without the cache, the sessions' primary key and the provider's single use of the code still allow only one.
       expect(landings.filter((error) => error === null)).toHaveLength(1);
 
       await inTime(() => here.logout(fromBrowser(after.refreshToken)));

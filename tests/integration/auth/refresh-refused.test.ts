@@ -1,4 +1,4 @@
-// The bad input of refresh and session (PROMISES.md): each refused by its code, none changes anything.
+// Bad input to refresh and session (PROMISES.md): each is refused with its code, and none changes anything.
 import { randomUUID } from "node:crypto";
 import { SignJWT } from "jose";
 import { afterEach, describe, expect, it, onTestFinished, vi } from "vitest";

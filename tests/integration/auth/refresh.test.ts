@@ -27,7 +27,7 @@ describe("refresh", () => {
 
   const auth = () => world.instance(0).auth;
   const models = () => world.models;
-  /** The grace ends by a write that follows the answer: wait for it before moving the clock. */
+  /** Waits for the write that ends the grace period: it follows the answer, and the clock must not move before it. */
   const settle = () => Promise.all(world.instances.map((one) => one.auth.close()));
   const session = (id: string) =>
     models().session.findUniqueOrThrow({
@@ -36,7 +36,7 @@ describe("refresh", () => {
     });
 
   const store = () => createSessionStore(world.opened.backend.database);
-  /** Rotation alone, as another instance does it. */
+  /** Only the rotation, as another instance would do it. */
   const rotation = (refreshSecrets: string[], sessions: RefreshDeps["sessions"] = store()) => {
     const deps: RefreshDeps = {
       config: { tokens: { refreshTtlSeconds: 604_800 }, frontendOrigins: [FRONTEND] },
@@ -105,7 +105,7 @@ describe("refresh", () => {
     expect(await codeOf(world.instance(1).auth.refresh(fromBrowser(refreshToken)))).toBe(
       "REFRESH_REUSED",
     );
-    // The thief and the owner are both out, with refresh and access tokens, on every instance, at once.
+    // Thief and owner are both signed out immediately, with refresh and access tokens, on every instance.
     for (const index of [0, 1]) {
       expect(
         await codeOf(world.instance(index).auth.refresh(fromBrowser(first.refreshToken))),
@@ -146,7 +146,7 @@ describe("refresh", () => {
     expect(await codeOf(slow.refresh(fromBrowser(refreshToken)))).toBe("SERVICE_UNAVAILABLE");
     expect((await session(sessionId)).revokedAt).toBeNull();
     expect(await codeOf(auth().refresh(fromBrowser(last)))).toBe("OK");
-    // What is old when it comes is a theft still.
+    // A token that is already old when it arrives is still a theft.
     expect(await codeOf(slow.refresh(fromBrowser(refreshToken)))).toBe("REFRESH_REUSED");
   });
 
@@ -160,7 +160,7 @@ describe("refresh", () => {
     expect(await codeOf(stoodStill.refresh(gone))).toBe("SERVICE_UNAVAILABLE");
     expect((await session(sessionId)).revokedAt).toBeNull();
     expect(await codeOf(auth().refresh(fromBrowser(last)))).toBe("OK");
-    // Whoever waits for the answer is told.
+    // A client that is still waiting learns that the token was reused.
     const there = { ...fromBrowser(refreshToken), hasLeft: () => false };
     expect(await codeOf(stoodStill.refresh(there))).toBe("REFRESH_REUSED");
   });
@@ -205,7 +205,7 @@ describe("refresh", () => {
       const parsed = tokens.parse(refreshToken);
       if (parsed === null) throw new Error("our own token was refused");
       const successor = tokens.successor(parsed);
-      // What is on disk when the process dies after step one: rotated, the grace not ended, nothing answered.
+      // The state on disk when the process dies after step one: rotated, the grace period still open, nothing answered.
       const { count } = await models().session.updateMany({
         where: { id: sessionId, generation: 0 },
         data: {
@@ -227,7 +227,7 @@ describe("refresh", () => {
     const { refreshToken, sessionId } = await world.session();
     const first = await auth().refresh(fromBrowser(refreshToken));
     await settle();
-    // As if the server had died, or the database gone, before the end of the grace was written.
+    // As if the server had died, or the database had failed, before the end of the grace period was written.
     await models().session.update({ where: { id: sessionId }, data: { graceEndsAt: null } });
     const again = await world.instance(1).auth.refresh(fromBrowser(refreshToken));
     expect(again.refreshToken).toBe(first.refreshToken);
@@ -248,7 +248,7 @@ describe("refresh", () => {
     const first = await before.refresh(fromBrowser(refreshToken));
     expect((await during.refresh(fromBrowser(refreshToken))).refreshToken).toBe(first.refreshToken);
     const second = await during.refresh(fromBrowser(first.refreshToken));
-    // An instance that was not told yet says "later": it neither ends the family nor forks it.
+    // An instance that does not know the new secret yet asks to retry: it neither ends the family nor forks it.
     expect(await codeOf(before.refresh(fromBrowser(first.refreshToken)))).toBe(
       "SERVICE_UNAVAILABLE",
     );

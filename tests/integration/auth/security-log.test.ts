@@ -1,4 +1,4 @@
-// What matters to security is on record (ASVS 16.3): who, what, from where and why, and no secret.
+// Security-relevant events are logged (ASVS 16.3): who, what, from where and why, and no secrets.
 import { describe, expect, it } from "vitest";
 import { describeBackend } from "../../support/databases.ts";
 import { useTestApp } from "../../support/use-app.ts";
@@ -41,7 +41,7 @@ describe("the log", () => {
     const denied = async (path: string, kind: "query" | "mutation", headers = {}) => {
       const before = events("access denied").length;
       await world.call(path, kind, kind === "query" ? undefined : {}, headers);
-      // A request's line comes when its answer is out.
+      // A request's line is logged after its answer has been sent.
       const lines = () => events("access denied").slice(before);
       await expect.poll(lines).toHaveLength(1);
       return lines()[0];

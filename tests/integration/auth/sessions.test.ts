@@ -1,4 +1,4 @@
-// A session's end, a disabled account and a new role act on the next request on every instance.
+// The end of a session, a disabled account and a new role take effect on the next request, on every instance.
 import { randomUUID } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { createAdminStore } from "../../../server/admin/admin.store.ts";
@@ -15,7 +15,7 @@ import { fromBrowser } from "./support.ts";
 import { silent } from "../../support/silent.ts";
 
 const backends = [available];
-// Two instances on one database server without Redis: nothing is shared but the database.
+// Two instances on one database server without Redis share nothing but the database.
 if (available.dialect === "mysql" && available.redis)
   backends.push(describeBackend(`${available.name}, but not Redis`, available.database, null));
 
@@ -28,7 +28,7 @@ describe.each(backends)("sessions on $name", (available) => {
     const person = await world.session(from);
     const answer = await world.instance(0).auth.refresh(fromBrowser(person.refreshToken));
     const principal = await world.instance(0).auth.authenticate(answer.accessToken);
-    // Both instances have seen and remembered it.
+    // Make both instances see and cache it.
     await world.instance(1).auth.authenticate(answer.accessToken);
     return {
       ...principal,
@@ -201,7 +201,7 @@ describe.each(backends)("sessions on $name", (available) => {
   it("known to the database and lost by the cache stay revoked", async () => {
     const person = await signedIn();
     await world.instance(0).auth.logout(fromBrowser(person.refreshToken));
-    // A flushed Redis, as far as authority goes.
+    // For authentication, equivalent to a flushed Redis.
     await world.backend.cache.delete("auth:epoch");
     for (const index of [0, 1]) {
       expect(await codeOf(world.instance(index).auth.authenticate(person.token))).toBe(

@@ -1,4 +1,4 @@
-// Promise 4: sign-in by RFC 9700 and OpenID Connect, attack by attack, against a real provider.
+// Promise 4: sign-in according to RFC 9700 and OpenID Connect, attack by attack, against a real provider.
 import { randomUUID } from "node:crypto";
 import { afterEach, describe, expect, it } from "vitest";
 import { userFor } from "../../../server/sandbox/src/google/users.ts";
@@ -43,7 +43,7 @@ describe("sign-in", () => {
     const { accessToken } = await world.auth.refresh(fromBrowser(token));
     const principal = await world.auth.authenticate(accessToken);
     expect((await world.user.profile(principal)).user).toMatchObject({ email, credits: 100 });
-    // The attempt's cookie is gone, the refresh cookie is all that is left.
+    // The attempt's cookie is gone; only the refresh cookie is left.
     expect([...browser.cookies.keys()]).toEqual(["refresh"]);
   });
 
@@ -207,9 +207,9 @@ describe("sign-in", () => {
       where: { userId: { in: [former.userId, newcomer?.id ?? ""] } },
     });
     expect(new Set(identities.map((identity) => identity.userId)).size).toBe(2);
-    // The former owner is still signed in, and still who they were.
+    // The former owner is still signed in, with the same identity.
     expect((await world.auth.refresh(fromNative(former.refreshToken))).accessToken).not.toBe("");
-    // The newcomer's IP address stands in their own line alone, so that erasing them erases it.
+    // The newcomer's IP address appears only in their own audit line, so erasing them erases it.
     const audited = async (targetId: string) =>
       (await models().auditLog.findMany({ where: { targetId } })).map(({ action, ipAddress }) => [
         action,
@@ -240,7 +240,7 @@ describe("sign-in", () => {
     await signIn(email);
     expect(await userOf(email)).toMatchObject({ role: "USER" });
 
-    // Somebody known already, whose address at the provider changes to one another sub has here.
+    // A known user whose address at the provider changes to one that another sub has here.
     const [mine, taken] = [newEmail(), newEmail()];
     await signIn(mine);
     await world.session({ email: taken });
@@ -250,7 +250,7 @@ describe("sign-in", () => {
     expect((await signIn(taken)).error).toBeNull();
     expect(await userOf(mine)).toMatchObject({ role: "USER" });
 
-    // An account that two subs of the issuer lead to, from the time when addresses linked them.
+    // An account linked to two subs of the issuer, from the time when addresses linked them.
     const shared = newEmail();
     const owner = await world.session({ email: shared, issuer: "https://former.example" });
     await signIn(shared);

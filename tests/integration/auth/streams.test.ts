@@ -1,4 +1,4 @@
-// Promise 20 for streams: they end within a second of their caller's authority, on any instance.
+// Promise 20 for streams: they end within a second of their caller losing access, on any instance.
 import { setTimeout as pause } from "node:timers/promises";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { available } from "../../support/backend.ts";
@@ -7,14 +7,14 @@ import { useTestApp } from "../../support/use-app.ts";
 import { within } from "../../support/own-time.ts";
 
 interface Stream {
-  /** The code it ended with; null: without one, or not at all. */
+  /** The code it ended with; null if it ended without one, or not at all. */
   ended(): Promise<string | null>;
   readonly text: () => string;
 }
 
 const TRPC = "/api/trpc/credit.onChange";
 const REST = "/api/user/credits/events";
-/** How many one user may have open. */
+/** How many streams one user may have open. */
 const MOST = 20;
 
 describe("streams", () => {
@@ -108,7 +108,7 @@ describe("streams", () => {
       const [person, bystander] = [await world.person(), await world.person()];
       const [stream, untouched] = [await open(person), await open(bystander)];
       await end(person, admin);
-      // Within a second where nothing else is at work.
+      // Within a second on an idle machine.
       expect(await within(10_000, stream.ended)).toBe(code);
       expect(untouched.text()).not.toContain('"code"');
     },

@@ -1,4 +1,4 @@
-// A browser for the sign-in suites, and how it walks through the provider.
+// A browser for the sign-in suites, and how it goes through the provider.
 import { randomUUID } from "node:crypto";
 import { expect } from "vitest";
 import type { SignInError } from "../../../shared/src/errors.ts";
@@ -7,15 +7,15 @@ import type { TestApp } from "../../support/server.ts";
 import { FRONTEND } from "../../support/server-env.ts";
 import { within } from "../../support/own-time.ts";
 
-/** The address of somebody new. */
+/** Returns a new address. */
 export const newEmail = () => `${randomUUID()}@example.com`;
 
-/** A refresh as a browser on our own page sends it. */
+/** A refresh as sent by a browser on our own page. */
 export function fromBrowser(...refreshCookies: string[]) {
   return { refreshCookies, origin: FRONTEND, userAgent: "Mozilla/5.0 (suite)", ip: "127.0.0.1" };
 }
 
-/** A refresh as a client without cookies sends it. */
+/** A refresh as sent by a client without cookies. */
 export function fromNative(bodyToken: string) {
   return { refreshCookies: [], bodyToken, origin: null, userAgent: "native/1", ip: "127.0.0.1" };
 }
@@ -24,7 +24,7 @@ export function fromNative(bodyToken: string) {
 export class Browser {
   readonly cookies = new Map<string, string>();
 
-  /** One GET without following redirects. */
+  /** Sends a single GET without following redirects. */
   async get(url: string, headers: Record<string, string> = {}): Promise<Response> {
     const cookie = [...this.cookies].map(([name, value]) => `${name}=${value}`).join("; ");
     const response = await fetch(url, {
@@ -37,7 +37,7 @@ export class Browser {
     return response;
   }
 
-  /** The same cookies in a second browser. */
+  /** Returns a second browser with the same cookies. */
   copy(): Browser {
     const other = new Browser();
     for (const [name, value] of this.cookies) other.cookies.set(name, value);
@@ -49,7 +49,7 @@ export class Browser {
   }
 }
 
-/** Goes out to the provider and comes back with the callback's address, not yet called. */
+/** Goes to the provider and returns with the callback's URL, which has not been requested yet. */
 export async function toCallback(
   world: TestApp,
   browser: Browser,
@@ -62,7 +62,7 @@ export async function toCallback(
   return driveSignIn(location, choice);
 }
 
-/** `?error=` of a landing, or null when the sign-in succeeded. Throws when the answer is no redirect to the frontend. */
+/** Returns `?error=` of a landing, or null on success. Throws if the answer is not a redirect to the frontend. */
 export function landingOf(response: Response): { error: string | null; returnTo: string | null } {
   const location = response.headers.get("location") ?? "";
   const url = new URL(location);
@@ -72,20 +72,20 @@ export function landingOf(response: Response): { error: string | null; returnTo:
   return { error: url.searchParams.get("error"), returnTo: url.searchParams.get("returnTo") };
 }
 
-/** A whole sign-in; answers the browser and where it landed. */
+/** Performs a whole sign-in; resolves with the browser and where it landed. */
 export async function signInWith(world: TestApp, email: string, browser = new Browser()) {
   const response = await browser.get(await toCallback(world, browser, { email }));
   return { browser, response, ...landingOf(response) };
 }
 
-/** How many sessions the account of this address has ever had. */
+/** Counts the sessions that the account with this address has ever had. */
 export async function sessionCount(world: TestApp, email: string): Promise<number> {
   const { models } = world;
   const user = await models.user.findUnique({ where: { email } });
   return user === null ? 0 : models.session.count({ where: { userId: user.id } });
 }
 
-/** A callback that must end in `error`, leaving no cookie and (for `email`) no account. */
+/** Expects a callback to end in `error`, leaving no cookie and (for `email`) no account. */
 export async function expectRefused(
   world: TestApp,
   error: SignInError,
@@ -101,7 +101,7 @@ export async function expectRefused(
   expect(user).toBeNull();
 }
 
-/** Moves the end of the session's grace into the past: the database's clock is nobody's to move. */
+/** Moves the end of the session's grace period into the past, because the database's clock cannot be moved. */
 export async function endGrace({ models }: TestApp, sessionId: string): Promise<void> {
   const { count } = await models.session.updateMany({
     where: { id: sessionId, graceEndsAt: { not: null } },

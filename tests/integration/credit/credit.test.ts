@@ -1,4 +1,4 @@
-// Shows the `credit` procedures: spend, balance, history, usage, prices and live balances, on both back ends.
+// The `credit` procedures: spend, balance, history, usage, prices and live balances, on both back ends.
 import { getEventListeners } from "node:events";
 import { describe, expect, test } from "vitest";
 import { creditRouter } from "../../../server/routers/credit.ts";
@@ -105,7 +105,7 @@ describe("credits", () => {
       cache: { ...cache, set: () => Promise.resolve(false) },
       pubsub: { ...pubsub, publish: () => Promise.resolve() },
     });
-    // Seconds after the credits came, so that the balance is cached again.
+    // As if seconds had passed since the credits arrived, so that the balance is cached again.
     await cache.delete(balanceKey(userId));
     expect((await caller.balance()).credits).toBe(20);
     await dying.submit(
@@ -162,7 +162,7 @@ describe("credits", () => {
     const usage = await caller.history({ type: "USAGE", offset: 20, limit: 5 });
     expect([usage.total, usage.logs.length]).toEqual([23, 3]);
     expect((await caller.history({ offset: 1_000_000_000 })).logs).toEqual([]);
-    // Skipping to a type's rows walks the index, so it has a bound.
+    // Skipping to the rows of one type walks the index, so the offset is limited.
     expect((await caller.history({ type: "USAGE", offset: 100_000 })).logs).toEqual([]);
     expect(await refusal(caller.history({ type: "USAGE", offset: 100_001 }))).toMatchObject({
       code: "VALIDATION_FAILED",
@@ -180,7 +180,7 @@ describe("credits", () => {
       models.usageLog.create({
         data: { id: crypto.randomUUID(), userId, feature, credits, createdAt: new Date(iso) },
       });
-    // New York's clocks go back in the night of 2 November 2025: 04:30 and 05:30 UTC are both half past midnight to one.
+    // New York's clocks go back on 2 November 2025, so its day lasts 25 hours, until 05:00 UTC on the 3rd.
     await row("2025-11-02T03:30:00.000Z", "chat-pro", 5);
     await row("2025-11-02T04:30:00.000Z", "chat-pro", 5);
     await row("2025-11-03T04:59:59.000Z", "ppt-edit", 7);
@@ -199,7 +199,7 @@ describe("credits", () => {
         { date: "2025-11-03", credits: 5 },
       ],
     });
-    // Dates are whole days there: of 2 November from 04:00 UTC (still summer time) to 05:00 UTC of the 3rd.
+    // Dates are local whole days: 2 November from 04:00 UTC (still summer time) to 05:00 UTC on the 3rd.
     const secondOfNovember = { from: "2025-11-02", to: "2025-11-02", timeZone: "America/New_York" };
     expect((await caller.usage(secondOfNovember)).daily).toEqual([
       { date: "2025-11-02", credits: 12 },
@@ -219,7 +219,7 @@ describe("credits", () => {
 
   test("live balances arrive at once and after every change on any instance; the 21st stream returns RATE_LIMITED", async () => {
     const { userId } = await person(50);
-    // A process of its own: without Redis nothing tells this one of it, and it has to look.
+    // A separate process: without Redis it does not notify this one, which has to poll.
     const elsewhere = await anotherLedger(world);
     const stop = new AbortController();
     const stream = world.credit.onChange(userId, stop.signal);
@@ -232,7 +232,7 @@ describe("credits", () => {
     stop.abort();
     expect(await waiting).toEqual({ done: true, value: undefined });
 
-    // A signal each, as each request has one.
+    // A separate signal for each, as every request has its own.
     const callers = Array.from({ length: 21 }, () => new AbortController());
     const streams = callers.map(({ signal }) => world.credit.onChange(userId, signal));
     const codes = await Promise.all(streams.map((one) => refusal(one.next())));

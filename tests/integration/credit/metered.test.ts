@@ -1,4 +1,4 @@
-// Shows meteredProcedure: what every way a call can end costs, how many may run, and that the abort reaches the handler.
+// meteredProcedure: what each way a call can end costs, how many calls may run, and that an abort reaches the handler.
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
@@ -14,7 +14,7 @@ import { deferred } from "../../support/deferred.ts";
 
 type Handler = (meter: MeterReading) => Promise<unknown>;
 
-/** An AI feature as a developer would add it, as a mutation and as a query; what it does is the test's. */
+/** An AI feature as a developer would add it, as a mutation and as a query; the test supplies the handler. */
 function features(handler: Handler) {
   const feature = meteredProcedure("ppt-generate")
     .input(z.strictObject({ topic: z.string().min(1) }))
@@ -35,7 +35,7 @@ describe("metered calls", () => {
     return create(contextOf(world, { userId }), signal === undefined ? {} : { signal });
   }
 
-  /** Credits, held, and the usage rows; once the hold has ended. */
+  /** Returns credits, held credits and usage rows once the hold has ended. */
   async function outcome(userId: string) {
     const { models } = world;
     for (let tries = 0; tries < 100; tries += 1) {
@@ -162,7 +162,7 @@ describe("metered calls", () => {
     });
   });
 
-  // Each time a client lost its connection and came back it would be charged again and hear everything again.
+  // Every time a client lost its connection and reconnected, it would be charged again and receive everything again.
   test("a handler that returns a stream fails and charges nothing, as a query and as a mutation", async () => {
     let began = false;
     const streams: Handler = async () =>

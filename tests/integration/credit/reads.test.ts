@@ -1,4 +1,4 @@
-// Shows usage and history against a plain recomputation, for any rows, range, time zone and page.
+// Compares usage and history with a simple recomputation, for any rows, range, time zone and page.
 import { randomUUID } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -19,7 +19,7 @@ const DAY_MS = 86_400_000;
 const rowOf = fc.record({
   afterMs: fc.oneof(
     fc.integer({ min: -2 * DAY_MS, max: 370 * DAY_MS }),
-    // On the borders of days, where a mistake would show.
+    // At the boundaries of days, where mistakes would show.
     fc
       .record({ quarters: fc.integer({ min: 0, max: 366 * 96 }), off: fc.constantFrom(-1, 0, 1) })
       .map(({ quarters, off }) => quarters * 900_000 + off),

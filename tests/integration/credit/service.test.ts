@@ -1,4 +1,4 @@
-// Shows the `service` procedures: what AI workers may do with their key, and what one of them may not do to another.
+// The `service` procedures: what AI workers may do with their key, and what one of them may not do to another.
 import { describe, expect, test } from "vitest";
 import { serviceRouter } from "../../../server/routers/service.ts";
 import { createCallerFactory, toAppError } from "../../../server/trpc/trpc.ts";

@@ -1,4 +1,4 @@
-// Bad input over tRPC and HTTP is refused in kind: a 4xx of the documented code, nothing changed, no crash.
+// Bad input over tRPC and HTTP is refused properly: a 4xx with the documented code, nothing changed, no crash.
 import { connect } from "node:net";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { SignedIn } from "../../support/server.ts";
@@ -27,7 +27,7 @@ async function post(path: string, body: string, headers: Record<string, string> 
   return { status: answer.status, code: codeOf(await answer.text()), headers: answer.headers };
 }
 
-/** The app code of an answer in either shape. */
+/** Returns the app code of an answer in either format. */
 function codeOf(text: string): string | undefined {
   const body = JSON.parse(text) as {
     code?: string;

@@ -1,4 +1,4 @@
-// CreateClient's manners: one shared refresh, one repeat, batches of ten, streams that come back.
+// How createClient behaves: one shared refresh, one retry, batches of ten, streams that reconnect.
 import { setTimeout as pause } from "node:timers/promises";
 import { afterEach, expect, onTestFinished, test } from "vitest";
 import { createClient } from "../../../shared/src/client.ts";
@@ -6,12 +6,12 @@ import { startTcpProxy } from "../../support/tcp-proxy.ts";
 import { useTestApp } from "../../support/use-app.ts";
 
 const server = useTestApp({});
-/** Longer than an access token lives. */
+/** Longer than the lifetime of an access token. */
 const TOKEN_MS = 901_000;
-// The stand-in for Google goes by the real time.
+// The sandbox Google uses the real time.
 afterEach(() => void (server.clock.aheadMs = 0));
 
-/** A fetch that counts what goes out. */
+/** A fetch that records its calls. */
 function counting() {
   const calls: string[] = [];
   const fetching: typeof globalThis.fetch = (input, init) => {
@@ -141,7 +141,7 @@ test("a stream outlives its access token and the loss of its connection", async 
   const before = credits.length;
   server.clock.aheadMs += TOKEN_MS;
   proxy.moveTo(port);
-  // The position comes at once when the stream is open again, with a token renewed on the way.
+  // The balance arrives as soon as the stream is open again, with a token that was renewed on the way.
   await until(() => credits.length > before);
   await client.credit.spend.mutate({ feature: "chat-flash", idempotencyKey: "stream-2" });
   await until(() => credits.at(-1) === 98);
@@ -163,7 +163,7 @@ test("a stream goes on past the end of its token, again and again, and loses no 
     onData: (change) => credits.push(change.credits),
     onError: (error) => errors.push(error),
   });
-  // Another client spends, so that nothing but the stream itself renews this one's token.
+  // Another client spends, so that only the stream itself renews this one's token.
   const spender = createClient({
     url: `${server.url}/api/trpc`,
     refreshToken: (await server.signIn("long-stream@example.com")).refreshToken,
@@ -175,12 +175,12 @@ test("a stream goes on past the end of its token, again and again, and loses no 
     await until(() => credits.at(-1) === 100 - spent);
     const refreshes = seen.refreshes();
     server.clock.aheadMs += TOKEN_MS;
-    // What is spent next is spent while the stream is opened again.
+    // The next spend happens while the stream is being reopened.
     await until(() => seen.refreshes() > refreshes);
   }
   subscription.unsubscribe();
   expect(errors).toEqual([]);
-  // To be opened, and at the end of each token.
+  // Once to open it, and once at the end of each token.
   expect(seen.refreshes()).toBe(5);
   expect(credits).toEqual([...credits].sort((a, b) => b - a));
 });

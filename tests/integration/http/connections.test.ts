@@ -1,4 +1,4 @@
-// One client's connections and bodies leave room for everybody else's.
+// One client's connections and bodies leave room for those of others.
 import { once } from "node:events";
 import { IncomingMessage } from "node:http";
 import { connect, type Socket } from "node:net";
@@ -23,7 +23,7 @@ afterEach(async () => {
 
 const LIMITS = { total: 40, perAddress: 20, pipelined: 8 };
 
-/** An open connection from one of this machine's own addresses. */
+/** Opens a connection from one of this machine's loopback addresses. */
 async function open(url: string, localAddress = "127.0.0.1"): Promise<Socket> {
   const { port } = new URL(url);
   const socket = connect({ host: "127.0.0.1", port: Number(port), localAddress });
@@ -33,7 +33,7 @@ async function open(url: string, localAddress = "127.0.0.1"): Promise<Socket> {
   return socket;
 }
 
-/** The status of a request over a connection of its own from `localAddress`; 0 when it was cut. */
+/** Returns the status of a request over a new connection from `localAddress`; 0 if it was cut. */
 async function health(url: string, localAddress: string): Promise<number> {
   const socket = await open(url, localAddress);
   let text = "";
@@ -43,14 +43,14 @@ async function health(url: string, localAddress: string): Promise<number> {
   return Number(/^HTTP\/1.1 (\d+)/.exec(text)?.[1] ?? 0);
 }
 
-/** A connection whose request has reached the server, and is never finished. */
+/** Opens a connection whose request has reached the server but is never finished. */
 async function unfinished(url: string): Promise<Socket> {
   const socket = await open(url);
   const length = "Content-Length: 2\r\nExpect: 100-continue";
   socket.write(
     `POST /api/trpc/auth.refresh HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n${length}\r\n\r\n{`,
   );
-  // "Continue": it was seen.
+  // "Continue" shows that the request was seen.
   await new Promise((resolve) => socket.once("data", resolve));
   return socket;
 }
@@ -150,7 +150,7 @@ test("a client that does not read its answer is cut off, and a newcomer has its 
   const request = "GET /api/docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n";
   for (const socket of silent) {
     socket.write(request.repeat(LIMITS.pipelined));
-    // It is answered now, with more than the system keeps for who does not read on.
+    // It is being answered now, with more than the system buffers for a client that has stopped reading.
     await new Promise((resolve) => socket.once("data", resolve));
     socket.pause();
   }
@@ -213,7 +213,7 @@ describe("bodies", () => {
       const socket = await open(server.url);
       const closed = new Promise((resolve) => socket.once("close", resolve));
       socket.write(head(path, 10_000_000, more));
-      // The refusal is there, not read yet.
+      // The refusal has arrived, but has not been read.
       await Promise.race([once(socket, "readable"), closed]);
       for (let piece = 0; piece < 20 && !socket.destroyed; piece += 1)
         if (!socket.write("x".repeat(50_000))) await Promise.race([once(socket, "drain"), closed]);
@@ -291,7 +291,7 @@ describe("bodies", () => {
     server = await openTestApp();
     const socket = await open(server.url);
     socket.write(head(WEBHOOK, 1_000_000, more));
-    // A body that does not come is given up after 5 s.
+    // A body that does not arrive is abandoned after 5 s.
     const text = await within(4_500, () => read(socket));
     expect(text).toMatch(/^HTTP\/1.1 400 /);
     expect(text).toContain("signature");

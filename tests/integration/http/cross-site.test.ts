@@ -1,4 +1,4 @@
-// No page of another site can use up its visitor's limits, and that nobody is kept from signing out.
+// No page of another site can use up its visitor's limits, and no visitor can be prevented from signing out.
 import { afterEach, describe, expect, test } from "vitest";
 import { openTestApp, type TestApp } from "../../support/server.ts";
 import { FRONTEND } from "../../support/server-env.ts";
@@ -68,7 +68,7 @@ describe("the start of a sign-in", () => {
     ] as const)
       for (let call = 0; call < N; call += 1) {
         const headers = { "sec-fetch-site": "cross-site", "sec-fetch-dest": dest };
-        // fetch() itself sets Sec-Fetch-Mode to cors; the destination tells as well.
+        // fetch() itself sets Sec-Fetch-Mode to cors, but the destination is sufficient.
         expect((await start(url, { ...headers, "sec-fetch-mode": mode })).status).toBe(403);
       }
     expect((await start(url, {})).status).toBe(302);
@@ -91,7 +91,7 @@ describe("a refresh token of ours", () => {
       if ((await post(server.url, "refresh", { refreshToken: `guess-${call}` })).status === 429)
         refused += 1;
     expect(refused).toBeGreaterThanOrEqual(4);
-    // The client has refreshed once; within the grace the former token has the same successor.
+    // The client has refreshed once; within the grace period the former token has the same successor.
     const renewed = await post(server.url, "refresh", { refreshToken: person.refreshToken });
     expect(renewed.status).toBe(200);
     expect(renewed.headers.get("ratelimit-limit")).toBe(String(N));

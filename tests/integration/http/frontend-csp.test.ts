@@ -1,4 +1,4 @@
-// The reference frontend, as it is built, ships a strict Content-Security-Policy that its own pages keep.
+// The built reference frontend has a strict Content-Security-Policy, which its own pages comply with.
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";

@@ -1,4 +1,4 @@
-// The headers every answer carries: security, CORS, request ids, caching.
+// The headers of every answer: security, CORS, request ids, caching.
 import { describe, expect, test } from "vitest";
 import { sendRaw } from "./raw.ts";
 import { openTestApp } from "../../support/server.ts";
@@ -26,7 +26,7 @@ const PATHS = [
 
 const CSP = "default-src 'none';base-uri 'none';form-action 'none';frame-ancestors 'none'";
 
-/** The whole set: a header that goes missing, or one that appears, has to be meant. */
+/** The complete set: a header that disappears or is added must be intentional. */
 const SECURITY_HEADERS: Record<string, string> = {
   "content-security-policy": CSP,
   "cross-origin-opener-policy": "same-origin",
@@ -42,7 +42,7 @@ const SECURITY_HEADERS: Record<string, string> = {
   "x-xss-protection": "0",
 };
 
-/** What else an answer may carry; nothing that tells what it is made of. */
+/** The other headers an answer may have; none reveals what the server is made of. */
 const OTHERS = new Set([
   ..."access-control-allow-credentials access-control-allow-origin access-control-expose-headers".split(
     " ",
@@ -70,7 +70,7 @@ function expectWholeSet(headers: Iterable<[string, string]>, csp = CSP): void {
 
 test.each(PATHS)("sends the whole set of security headers and no other at %s", async (path) => {
   const answer = await fetch(`${server.url}${path}`);
-  // The page of the API's description runs Swagger UI from this host, and nothing inline.
+  // The API's documentation page runs Swagger UI from this host, with nothing inline.
   const docs =
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
   expect(await answer.text()).not.toMatch(/<style|<script(?! [^>]*src=)/);

@@ -1,4 +1,4 @@
-// A job runs on one instance at a time, when it is due, and that its end is kept.
+// A job runs on one instance at a time, when it is due, and its outcome is stored.
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import {
@@ -74,7 +74,7 @@ describe("jobs", () => {
     for (const runner of runners) runner.start();
     await expect.poll(() => startedAtMs.length, { timeout: 30_000 }).toBeGreaterThanOrEqual(3);
     await Promise.all(runners.map((runner) => runner.close()));
-    // A tenth early at most, by the clock of the database, which decides.
+    // At most a tenth early, by the database's clock, which is authoritative.
     for (const [index, at] of startedAtMs.slice(1).entries())
       expect(at - (startedAtMs[index] ?? at)).toBeGreaterThanOrEqual(900);
     const runs = startedAtMs.length;
@@ -91,7 +91,7 @@ describe("jobs", () => {
     expect(await runner.runNow("fails")).not.toBeNull();
   });
 
-  /** An instance in the middle of a run that never ends. */
+  /** Creates an instance in the middle of a run that never ends. */
   async function deadRunner(name: string, settings?: Pick<JobRunnerDeps, "now">) {
     const { promise: begun, resolve: begin } = deferred();
     const run = () => {
@@ -99,7 +99,7 @@ describe("jobs", () => {
       return new Promise<never>(() => undefined);
     };
     const dead = runnerOf({ name, maxSeconds: 60, run }, settings);
-    // Given up when all of this is long over, and the database with it.
+    // Abandoned when all of this is long over, and the database is gone.
     void dead.runNow(name).catch(() => undefined);
     await begun;
     return dead;
@@ -120,7 +120,7 @@ describe("jobs", () => {
 
   const YEAR_MS = 365 * 86_400_000;
   const aYearAhead = { now: () => Date.now() + YEAR_MS };
-  /** Waits until the job is run by an instance whose clock is right, because it is due. */
+  /** Waits until an instance whose clock is right runs the job because it is due. */
   async function isRunByItself(name: string): Promise<void> {
     const run = vi.fn(() => Promise.resolve(MINE));
     const runner = runnerOf({ name, everySeconds: 1, run });
@@ -188,7 +188,7 @@ describe("jobs", () => {
     await begun;
     await stopping.close();
     expect(await outcome).toMatchObject({ result: STOPPED });
-    // The stop comes while the lease is still being taken.
+    // The stop arrives while the lease is still being acquired.
     const late = runnerOf({ name: "late", maxSeconds: 60, run: untilAborted });
     const lateOutcome = late.runNow("late");
     await late.close();
@@ -256,7 +256,7 @@ describe("jobs", () => {
     await runnerOf(job, { now: () => Date.now() - 13_000 }).runNow(name);
     const next = runnerOf(job, { now: Date.now });
     next.start();
-    // A whole interval later it would be late by 13 s.
+    // Waiting for a whole interval would make it 13 s late.
     await vi.waitFor(() => expect(run).toHaveBeenCalledTimes(2), 10_000);
     await next.close();
   });
@@ -277,7 +277,7 @@ describe("jobs", () => {
     expect(await runner.standings()).toEqual([{ job: name, ageSeconds: null, lagSeconds: 0 }]);
     expect(await runner.runNow(name)).toMatchObject({ ok: false, result: figures });
     expect(await runner.standings()).toMatchObject([{ job: name, lagSeconds: 7_200 }]);
-    // By any instance's hand, and for all of them.
+    // A run on any instance counts, for all of them.
     await runnerOf({ name, run: () => Promise.resolve({ lagSeconds: 0 }) }).runNow(name);
     const [standing] = await runner.standings();
     expect(standing).toMatchObject({ job: name, lagSeconds: 0 });

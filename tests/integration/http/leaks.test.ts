@@ -1,4 +1,4 @@
-// Neither the log nor the database's own bytes hold what would let a reader in.
+// Neither the log nor the raw bytes of the database contain anything with which a reader could gain access.
 import { readdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
@@ -9,7 +9,7 @@ import { useTestApp } from "../../support/use-app.ts";
 
 const server = useTestApp({ logLevel: "trace" });
 
-/** Every secret that a whole run has brought forth, by name. */
+/** Returns every secret that a complete run has produced, by name. */
 async function wholeRun(): Promise<Record<string, string>> {
   const out = await fetch(`${server.url}/api/auth/google`, { redirect: "manual" });
   const callback = await driveSignIn(out.headers.get("location") ?? "", {
@@ -25,7 +25,7 @@ async function wholeRun(): Promise<Record<string, string>> {
   const { sessionId } = await client.payment.checkout.mutate({ packageId: "pkg_small" });
   server.sandbox.stripe.control.completeCheckout(sessionId);
   await server.sandbox.stripe.control.idle();
-  // Refusals are logged too: with a token where it does not belong, and a broken signature.
+  // Refusals are logged, too: with a token where it does not belong, and with a broken signature.
   await fetch(`${server.url}/api/auth/me?token=${renewed.accessToken}`, {
     headers: { authorization: "Bearer broken", cookie },
   });
@@ -58,7 +58,7 @@ test("a whole run leaves no token, code or secret in the log or the database", a
   const files = await readdir(folder);
   const contents = await Promise.all(files.map((name) => readFile(join(folder, name), "latin1")));
   const database = contents.join("");
-  // Both were really looked into.
+  // Make sure that both were really searched.
   expect(log).toContain("/api/auth/google/callback");
   expect(database).toContain("leak@example.com");
   for (const [name, secret] of Object.entries(secrets)) {

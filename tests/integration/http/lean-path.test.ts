@@ -13,7 +13,7 @@ let person: SignedIn;
 
 beforeAll(async () => {
   lean = await openTestApp();
-  // Same database and secrets behind both: only the path through HTTP differs.
+  // Both share one configuration except for the path through HTTP.
   stock = await openTestApp({ app: { leanPath: false } });
   person = await lean.signIn("lean@example.com");
 });
@@ -37,7 +37,7 @@ interface Call {
 const input = (value: unknown) => encodeURIComponent(JSON.stringify(value));
 const json = { "content-type": "application/json" };
 
-/** Calls whose answers do not depend on who asks or when. */
+/** Calls whose answers do not depend on the caller or the time. */
 const CALLS: readonly Call[] = [
   { name: "a query", path: "credit.costs" },
   { name: "a query with an empty input", path: `credit.costs?input=${input({})}` },
@@ -120,7 +120,7 @@ const CALLS: readonly Call[] = [
   },
 ];
 
-/** Headers that say when or who, and how long the body is framed. */
+/** Headers that depend on the time or the request, or on how the body is framed. */
 const VOLATILE = [
   "date",
   "ratelimit-reset",
@@ -174,7 +174,7 @@ test("returns the same answers on both paths to a signed-in person", async () =>
   ]) {
     const answer = await ask(lean, { name: path, path }, person.accessToken);
     expect(answer.status).toBe(200);
-    // Asked for through a header that only tRPC's own handler understands, the same server takes the other path.
+    // A header that only tRPC's own handler understands makes the same server take the other path.
     const other = await ask(
       lean,
       { name: path, path, headers: { "trpc-accept": "application/json" } },
@@ -184,7 +184,7 @@ test("returns the same answers on both paths to a signed-in person", async () =>
   }
 });
 
-// Each costs as much as the rules of a spend, and nothing but a profile would tell.
+// Each of these costs as much as the rules of a spend, which otherwise only a profile would reveal.
 test("an ordinary call makes neither an error nor an AbortSignal", async () => {
   const made: string[] = [];
   class Noted extends AbortController {
@@ -206,7 +206,7 @@ test("an ordinary call makes neither an error nor an AbortSignal", async () => {
   expect(errors).not.toHaveBeenCalled();
 });
 
-/** Names of procedures whose answers do not depend on when they are asked, kinds mixed, and names of none. */
+/** Procedures of all kinds whose answers do not depend on the time, and names that do not exist. */
 const NAMES = fc.oneof(
   {
     weight: 6,
@@ -233,7 +233,7 @@ const INPUTS = fc.oneof(
   { weight: 1, arbitrary: fc.jsonValue({ maxDepth: 2 }) },
 );
 
-/** What stands in `input` or in the body: mostly JSON, of one call or keyed by place, sometimes broken. */
+/** The text in `input` or in the body: mostly JSON, for one call or keyed by position, sometimes broken. */
 const INPUT_TEXTS = fc.oneof(
   { weight: 4, arbitrary: INPUTS.map((value) => JSON.stringify(value)) },
   {
@@ -269,7 +269,7 @@ const RANDOM_CALL: fc.Arbitrary<Call & { signedIn: boolean }> = fc
       name: `${method} ${path}`,
       method,
       path,
-      // A write would be answered otherwise the second time, and a stream that is granted does not end.
+      // A write would be answered differently the second time, and a stream that is permitted does not end.
       signedIn: signedIn && method === "GET" && !names.includes("credit.onChange"),
       ...(takesBody ? { headers: { "content-type": contentType } } : {}),
       ...(takesBody && text !== undefined ? { body: text } : {}),
@@ -291,7 +291,7 @@ test("random requests get the same answers on both paths", { timeout: 180_000 },
     }),
     { numRuns: 2_000, seed },
   );
-  // Requests that are all refused alike would prove little.
+  // It would prove little if all requests were refused alike.
   for (const status of [200, 207, 400, 401, 404, 405])
     expect(statuses.get(status)).toBeGreaterThan(20);
 });

@@ -1,5 +1,5 @@
-// What counts together: reads, writes, exports and calls of Stripe each on a tier of their own, and by which address those
-// of nobody. The counting itself is the same wherever the counts are kept (limits.test.ts), so this runs once.
+// What is counted together: reads, writes, exports and calls to Stripe on separate tiers, and anonymous ones by which
+// address. Counting itself is the same wherever the counts are kept (limits.test.ts), so this runs once.
 import { afterEach, describe, expect, test } from "vitest";
 import { openTestApp, type TestApp, throughGoogle } from "../../support/server.ts";
 import { bearer } from "../../support/wire-call.ts";
@@ -41,10 +41,10 @@ test("returns RATE_LIMITED for signed-in reads only after ten times as many as w
   expect(first.answer.headers.get("ratelimit-limit")).toBe(String(10 * N));
   let passed = first.passed;
   for (let batch = 0; batch < N + 2; batch += 1) passed += (await read()).passed;
-  // The sign-in itself asked once for the profile.
+  // The sign-in itself requested the profile once.
   expect(passed).toBeGreaterThanOrEqual(10 * N - 2);
   expect(passed).toBeLessThanOrEqual(10 * N);
-  // Reads that are used up leave every write.
+  // Using up the reads leaves all writes.
   const statuses: number[] = [];
   for (let call = 0; call < N + 2; call += 1) statuses.push((await spend(`k${call}`)).status);
   expect(statuses).toEqual([...Array<number>(N).fill(200), 429, 429]);
@@ -91,7 +91,7 @@ test.each([
       statuses.push((await fetch(`${server.url}/api/trpc/${path}${query}`, { headers })).status);
     expect(statuses.indexOf(429)).toBe(N);
     expect(statuses.slice(N)).toEqual([429, 429, 429]);
-    // Neither other reads nor a purchase are lost with them.
+    // Neither other reads nor a purchase are affected.
     expect((await fetch(`${server.url}/api/auth/me`, { headers })).status).toBe(200);
     const body = JSON.stringify({ feature: "chat-flash", idempotencyKey: "after" });
     const spend = { method: "POST", headers, body };

@@ -1,5 +1,5 @@
-// N calls per window pass and no more: over two instances, in batches, of a user and of an address. What counts together
-// is shown by limit-tiers.test.ts.
+// N calls per window pass and no more: across two instances, in batches, per user and per address. What is counted
+// together is tested in limit-tiers.test.ts.
 import { afterAll, afterEach, describe, expect, test, vi } from "vitest";
 import { serviceUnavailable } from "../../../server/database/errors.ts";
 import { available } from "../../support/backend.ts";
@@ -24,7 +24,7 @@ async function ask(url: string, headers: Record<string, string> = {}) {
 
 describe("limits", () => {
   test("N (+-1) of 60 calls pass, at two instances where they share Redis; the refused one says when to come back", async () => {
-    // In-process limits are one process's own by definition; sharing them takes Redis.
+    // In-process limits belong to one process by definition; sharing them requires Redis.
     server = await openTestApp({ available, env, instances: available.redis ? 2 : 1 });
     const { instances } = server;
     const statuses: number[] = [];
@@ -89,7 +89,7 @@ describe("limits", () => {
       for (const path of ["/api/auth/logout", "/api/trpc/auth.logout"])
         for (let call = 0; call < 3; call += 1)
           expect(await logout(path, person.refreshToken)).toBe(200);
-      // One that shows none of ours counts against the address, three to a window here.
+      // A call without one of our tokens counts against the address, three per window here.
       const statuses: number[] = [];
       for (let call = 0; call < 4; call += 1)
         statuses.push(await logout("/api/auth/logout", "skr_x"));
@@ -131,7 +131,7 @@ test("a signed-in user's reads of what is public are counted with the user's own
   expect(answers[0]?.headers.get("ratelimit-limit")).toBe(String(10 * N));
   const nobody = await ask(server.url);
   expect(nobody.headers.get("ratelimit-remaining")).toBe(String(N - 1));
-  // Who shows a token that is no good is nobody.
+  // A caller with an invalid token is anonymous.
   const guess = await ask(server.url, { authorization: "Bearer guessed" });
   expect([guess.status, guess.headers.get("ratelimit-remaining")]).toEqual([200, String(N - 2)]);
 });
@@ -156,7 +156,7 @@ test("a token that has expired or was revoked is told so of what is public, too,
   await server.call("auth.logout", "mutation", { refreshToken: revoked.refreshToken });
   const codes: unknown[] = [];
   for (let call = 0; call < N; call += 1) codes.push((await packages(revoked.accessToken))?.code);
-  // What is public is answered for as long as the address may ask.
+  // Public procedures are answered for as long as the address is within its limit.
   expect(codes).toEqual(codes.map(() => null));
   expect((await packages(revoked.accessToken))?.code).toBe("SESSION_REVOKED");
   server.clock.aheadMs = 16 * 60_000;
@@ -181,7 +181,7 @@ test("calls that fail for want of the database count against nobody", async () =
   for (let call = 0; call < N + 5; call += 1) {
     const me = await server.call("auth.me", "query", undefined, bearer(person.accessToken));
     expect(me.code).toBe("SERVICE_UNAVAILABLE");
-    // What is public needs no database to be answered.
+    // Public procedures need no database.
     expect((await ask(server.url, bearer(person.accessToken))).status).toBe(200);
   }
   away.mockRestore();

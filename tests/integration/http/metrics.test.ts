@@ -4,7 +4,7 @@ import type { SignedIn } from "../../support/server.ts";
 import { useTestApp } from "../../support/use-app.ts";
 import { bearer } from "../../support/wire-call.ts";
 
-/** Every sample of a scrape: the series with its labels as written, and its value. */
+/** Returns every sample of a scrape: the series with its labels as written, and its value. */
 async function scrape(url: string): Promise<Map<string, number>> {
   const text = await (await fetch(`${url}/metrics`)).text();
   const samples = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
@@ -51,7 +51,7 @@ describe("metrics", () => {
     expect(await grew(calls)).toBe(1);
     const { control } = server.sandbox.stripe;
     const { payment_intent: paid } = control.completeCheckout(sessionId);
-    // Webhook and return page: recorded once.
+    // Reported by the webhook and by the return page, but recorded once.
     await control.idle();
     await ann.client.payment.confirm.mutate({ sessionId });
     const price = packages[0]?.price ?? 0;
@@ -146,7 +146,7 @@ describe("metrics", () => {
     if (available.dialect === "mysql")
       expect(names).toContain('database_pool_connections{pool="ledger",state="limit"}');
     if (available.redis) expect(samples.get("redis_up")).toBe(1);
-    // An answer of some seconds ago may be remembered.
+    // An answer from a few seconds ago may be cached.
     await expect
       .poll(
         async () => {

@@ -1,14 +1,14 @@
-// HTTP as an attacker writes it: bytes on a socket, without a client's good manners.
+// HTTP as an attacker writes it: bytes on a socket, without the conventions of a client.
 import { connect } from "node:net";
 
-/** What came back. */
+/** The answer. */
 export interface RawAnswer {
   status: number;
   headers: Map<string, string>;
   body: string;
 }
 
-/** Sends `text` as it is to the server of `url` and reads until the connection ends or `waitMs` are over. */
+/** Sends `text` verbatim to the server at `url` and reads until the connection ends or `waitMs` have passed. */
 export function sendRaw(url: string, text: string, waitMs = 5_000): Promise<RawAnswer> {
   const { hostname, port } = new URL(url);
   return new Promise((resolve, reject) => {

@@ -40,7 +40,7 @@ function readinessOf(
   });
 }
 
-/** Servers that are well but for their clock: every answer's Date is `offMs` away from ours. */
+/** Starts a server that works except for its clock: the Date of every answer is off by `offMs`. */
 const startServerWithClock = (offMs: number) =>
   serve((_request, response) => {
     response.sendDate = false;
@@ -182,7 +182,7 @@ describe("/ready", () => {
       await expect.poll(state, { timeout: 15_000, interval: 500 }).toBe("degraded");
       const degraded = await look();
       expect(degraded.actions).toEqual([expect.stringContaining("Free space")]);
-      // Anybody may ask.
+      // /ready is public.
       expect(JSON.stringify(degraded)).not.toContain(folder);
       await fill(1_000_000);
       await expect.poll(state, { timeout: 15_000, interval: 500 }).toBe("not ready");
@@ -190,7 +190,7 @@ describe("/ready", () => {
       await expect.poll(state, { timeout: 15_000, interval: 500 }).toBe("ready");
     } finally {
       await backend.close();
-      // Lazily: whatever still closes a file there must not keep the mount.
+      // Lazy: files that are still being closed there must not keep the mount alive.
       spawnSync("umount", ["-l", folder]);
       await rm(folder, { recursive: true, force: true });
     }
@@ -223,7 +223,7 @@ describe.each(databases)("/ready on $name", ({ url }) => {
       const look = readinessOf(backend);
       expect((await look()).state).toBe("ready");
       await root.query(`REVOKE INSERT, UPDATE ON \`${name}\`.* FROM '${user}'@'%'`);
-      // What a session may do is settled when it begins.
+      // A session's privileges are determined when it begins.
       await endSessions(root, user);
       await expect.poll(look, { timeout: 20_000, interval: 500 }).toMatchObject({
         state: "not ready",

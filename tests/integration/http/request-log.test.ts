@@ -1,4 +1,4 @@
-// The canonical log line: exactly one for each request, with everything an operator asks it for and nothing secret.
+// The canonical log line: exactly one per request, with everything an operator needs and nothing secret.
 import { randomUUID } from "node:crypto";
 import { beforeAll, expect, test } from "vitest";
 import { type SignedIn, openTestApp } from "../../support/server.ts";
@@ -13,7 +13,7 @@ beforeAll(async () => {
   person = await server.signIn("line@example.com");
 });
 
-/** Asks, and answers the response with every line that was logged about it. */
+/** Sends a request; resolves with the response and every line logged about it. */
 async function ask(path: string, init: RequestInit & { input?: unknown; signedIn?: boolean } = {}) {
   const { input, signedIn = false, ...rest } = init;
   const before = server.logged().length;
@@ -124,7 +124,7 @@ test.each([
 test("what is ours to mend is one line too, with the error and its stack", async () => {
   const { auth } = server.app.services;
   const { config } = auth;
-  // The real services do not fail on demand; this one does for one call.
+  // The real services do not fail on demand, so one is replaced for a single call.
   Object.assign(auth, { config: () => broken() });
   try {
     const { logged, body } = await ask("/api/trpc/auth.config");

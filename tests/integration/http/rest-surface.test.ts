@@ -46,7 +46,7 @@ function refusal(statusCode: number, code: string) {
   };
 }
 
-/** The events of a stream that has ended. */
+/** Returns the events of a stream that has ended. */
 function eventsOf(text: string): { id: string | undefined; data: Record<string, unknown> }[] {
   return text
     .split("\n\n")
@@ -300,7 +300,7 @@ describe("when the server is about to stop", () => {
     while (!(await reader?.read())?.done);
     for (const path of ["/api/user/credits/events", "/api/trpc/credit.onChange"]) {
       const late = await open(path);
-      // A browser's EventSource comes back to such an answer alone.
+      // A browser's EventSource reconnects only after such an answer.
       expect([path, late.status]).toEqual([path, 200]);
       expect(late.headers.get("content-type")).toContain("text/event-stream");
       expect(late.headers.get("access-control-allow-origin")).toBe("http://localhost:3000");

@@ -1,4 +1,4 @@
-// REST, its description and its page agree with the contract.
+// REST, its description and its documentation page agree with the contract.
 import { beforeAll, describe, expect, test } from "vitest";
 import { openTestApp, type SignedIn } from "../../support/server.ts";
 import { useTestApp } from "../../support/use-app.ts";
@@ -138,7 +138,7 @@ describe("the description", () => {
       ["/api/payment/history", "get"],
     ] as const)
       expect(document.paths[path]).toHaveProperty(method);
-    // What it calls public answers without a token, the rest does not.
+    // What the description calls public answers without a token; the rest does not.
     for (const [path, item] of Object.entries(document.paths))
       for (const [method, operation] of Object.entries(item)) {
         const answer = await rest(method.toUpperCase(), path, method === "get" ? {} : { body: {} });
@@ -172,7 +172,7 @@ describe("the description", () => {
     const loaded = [...html.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, path = ""]) => path);
     expect(loaded).toContain("docs/swagger-ui-bundle.js");
     for (const path of loaded) {
-      // Behind a proxy that takes a prefix away, an absolute path would not begin with it.
+      // Behind a proxy that strips a prefix, an absolute path would lack that prefix.
       expect(path).not.toMatch(/^\//);
       const file = await fetch(new URL(path, answer.url));
       expect([path, file.status]).toEqual([path, 200]);

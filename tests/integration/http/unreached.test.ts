@@ -1,4 +1,4 @@
-// What reaches no procedure counts against its address all the same, in whatever way the request is written.
+// Requests that reach no procedure still count against their address, however they are written.
 import { afterEach, expect, test } from "vitest";
 import { openTestApp, type TestApp } from "../../support/server.ts";
 import { sendRaw } from "./raw.ts";
@@ -12,7 +12,7 @@ afterEach(async () => {
 const N = 20;
 const env = { RATE_LIMIT_MAX_REQUESTS: String(N), RATE_LIMIT_WINDOW_MS: "600000" };
 
-/** Sends one request for a procedure, each byte as it stands. */
+/** Sends one request for a procedure, byte for byte. */
 const send = (call: string, { method = "GET", host = "x", more = "" } = {}) =>
   sendRaw(
     server?.url ?? "",

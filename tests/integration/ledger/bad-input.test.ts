@@ -1,4 +1,4 @@
-// Shows that the ledger refuses what is malformed or not the caller's, with a typed error and no effect.
+// The ledger refuses what is malformed or not the caller's, with a typed error and without effect.
 import { describe, expect, test } from "vitest";
 import { available } from "../../support/backend.ts";
 import { auditRows } from "../../support/ledger-audit.ts";

@@ -1,4 +1,4 @@
-// Shows promise 8: spending is exact under contention, over two instances, on both back ends.
+// Promise 8: spending is exact under contention, across two instances, on both back ends.
 import { beforeAll, describe, expect, test } from "vitest";
 import { isAppError } from "../../../server/lib/errors.ts";
 import type { Ledger } from "../../../server/ledger/ports.ts";
@@ -11,7 +11,7 @@ import { grant, reserve, spend } from "../../support/operations.ts";
 
 const FULL = process.env["FULL"] === "1";
 
-/** The result, or the code of the refusal. */
+/** Returns the result, or the code of the refusal. */
 async function tryIt(work: Promise<{ replayed: boolean }>): Promise<string> {
   try {
     return (await work).replayed ? "replayed" : "done";
@@ -68,11 +68,11 @@ describe("contention", () => {
     const users = await Promise.all(Array.from({ length: 20 }, () => world.createUser(spends)));
     const calls = Array.from({ length: spends }, (_, i) => {
       const user = users[i % users.length] ?? "";
-      // 30 % are repeated, 1 to 5 times.
+      // 30 % are sent more than once: 2 to 4 times in all.
       const times = i % 10 < 3 ? 2 + (i % 5) : 1;
       return Array.from({ length: times }, () => spend(user, `r${i}`, 1 + (i % 3)));
     }).flat();
-    // Shuffled with a fixed seed: a repeat may come before, with or long after its first.
+    // Shuffled with a fixed seed: a replay may come before, together with or long after the first.
     let seed = 42;
     const random = () => (seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648) / 2_147_483_648;
     calls.sort(() => random() - 0.5);
@@ -134,7 +134,7 @@ describe("contention", () => {
     );
     expect(tally(outcomes)).toEqual({ done: 1, replayed: 29 });
     expect(await tryIt(world.ledger.submit(paid(other)))).toBe("IDEMPOTENCY_CONFLICT");
-    // And two users at the very same moment: one of them.
+    // Two users at the very same moment: only one of them succeeds.
     const race = { ...paid(userId), grantKey: `race:${userId}` };
     const raced = await Promise.all([
       tryIt(ledgers[0].submit(race)),

@@ -1,4 +1,4 @@
-// Shows that the doctor is content with a busy, healthy ledger, and finds and names every kind of damage.
+// The doctor accepts a busy, healthy ledger, and finds and names every kind of damage.
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { beforeEach, describe, expect, test } from "vitest";
@@ -16,10 +16,10 @@ describe("the doctor", () => {
   const world = useTestApp({ available, clock: createTestClock("stepping") });
   let userId: string;
 
-  /** Three rows at a time: no user's entries come in one piece. */
+  /** Reads three rows at a time, so that no user's entries arrive in one piece. */
   const diagnose = () =>
     auditWholeLedger({ database: world.backend.database, usersPerStep: 2, rowsPerRead: 3 });
-  /** As `npm run doctor` does with large books: what is proven is not read again. */
+  /** Audits as `npm run doctor` does with large books: what has been proven is not read again. */
   const goOn = (now = Date.now) =>
     auditLedger({
       database: world.backend.database,
@@ -29,7 +29,7 @@ describe("the doctor", () => {
       now,
     });
 
-  /** One of everything: spends, holds that ended each way and one that did not, a payment, a refund of another user. */
+  /** Creates a user with one of everything: spends, holds that ended in each way, an active hold, a payment. */
   async function busyUser(): Promise<string> {
     const id = await world.createUser(100);
     const { ledger } = world;
@@ -57,7 +57,7 @@ describe("the doctor", () => {
     return id;
   }
 
-  /** Takes everything of the user away, so that the next damage stands alone. */
+  /** Deletes everything of the user, so that the next damage stands alone. */
   async function mend(): Promise<void> {
     const { models } = world;
     const where = { userId };
@@ -106,7 +106,7 @@ describe("the doctor", () => {
     const violations = await diagnose();
     expect(violations.map(({ invariant }) => invariant).join("\n")).toMatch(named);
     expect(new Set(violations.map((violation) => violation.userId))).toEqual(new Set([userId]));
-    // Never remembered as proven: whoever goes on from what is proven finds it, time and again.
+    // Never recorded as proven: an audit that continues from what has been proven finds it every time.
     expect((await goOn()).violations).toEqual(violations);
     expect((await goOn()).violations).toEqual(violations);
     await mend();
@@ -132,13 +132,13 @@ describe("the doctor", () => {
       users: await database.models.user.count(),
       since: null,
     });
-    // Small books are read whole, and after a week all are.
+    // Small books are always read whole, and after a week all books are.
     expect(await auditLedger({ database, whole: false })).toMatchObject(whole);
     expect(await goOn(() => Date.now() + 8 * 86_400_000)).toMatchObject(whole);
     await mend();
   });
 
-  /** Inside entries that were proven, which are counted and not read; everything else is found at once. */
+  /** Damage inside proven entries, which are only counted; all other damage is found immediately. */
   const INSIDE_PROVEN = /changed entry|spend into debt|settle into debt/;
 
   test.each(DAMAGES)(
@@ -149,7 +149,7 @@ describe("the doctor", () => {
       const atOnce = (await goOn()).violations;
       expect(atOnce.length > 0).toBe(!INSIDE_PROVEN.test(what));
       expect((await diagnose()).map(({ invariant }) => invariant).join("\n")).toMatch(named);
-      // A proof that failed is forgotten: from now on everybody finds it.
+      // The failed proof is discarded, so from now on every audit finds it.
       expect((await goOn()).violations.map(({ invariant }) => invariant).join("\n")).toMatch(named);
       await mend();
     },
@@ -182,7 +182,7 @@ describe("the doctor", () => {
     await mend();
   });
 
-  /** The database, whose statements like `like` take 20 ms and a little. `onRead` hears how many rows each returned. */
+  /** The database, with statements that match `like` slowed by 20 ms. `onRead` gets the row count of each result. */
   function slowDatabase(like: RegExp, onRead: (rows: number) => void = () => undefined) {
     const { database } = world.backend;
     const reads: { readonly rows: number; readonly fromMs: number; readonly toMs: number }[] = [];
@@ -198,7 +198,7 @@ describe("the doctor", () => {
         return rows;
       },
     };
-    /** What lies between each that returned so many rows and the next, and how long the former took. */
+    /** For each read of that many rows or more: how long it took, and the pause before the next one. */
     const gaps = (leastRows: number) =>
       reads.flatMap(({ rows, fromMs, toMs }, n) => {
         const next = reads[n + 1];
@@ -220,7 +220,7 @@ describe("the doctor", () => {
     const settings = { whole: true, rowsPerRead: 7 };
     const paced = slowDatabase(like);
     await auditLedger({ database: paced.slow, ...settings, pauseRatio: 2 });
-    // Twice the time at least, but for the millisecond that a timer may come early.
+    // At least twice the time, allowing for timers that fire a millisecond early.
     const rested = ({ tookMs, restedMs }: { tookMs: number; restedMs: number }) =>
       restedMs > 2 * tookMs - 1.5;
     expect(paced.gaps(leastRows).length).toBeGreaterThan(3);
@@ -258,14 +258,14 @@ describe("the doctor", () => {
       },
     });
     await expect(broken).rejects.toThrow("told");
-    // The other step under way may end, no further one begins.
+    // Another step in progress may finish, but no further step begins.
     expect(ended.length).toBeLessThanOrEqual(1);
     await mend();
   });
 
   test("says when a check finds more than it lists, and takes nobody's books for proven then", async () => {
     const { database } = world.backend;
-    // Two entries of each are wrong, 120 of which one check lists 100.
+    // Two entries of each user are wrong: 120 in all, of which one check lists 100.
     const users: string[] = [];
     for (let n = 0; n < 60; n += 1) {
       userId = await world.createUser(100);
@@ -297,7 +297,7 @@ describe("the doctor", () => {
     await Promise.all(spends);
     expect(reports.flatMap(({ violations }) => violations)).toEqual([]);
     expect((await goOn()).violations).toEqual([]);
-    // All is remembered now; what is read again are users with a hold under way, who have no new entries.
+    // Everything is recorded now; only users with an active hold are read again, and they have no new entries.
     expect(await goOn()).toMatchObject({ violations: [], provenNow: 0 });
     await mend();
   });

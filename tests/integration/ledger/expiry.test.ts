@@ -1,4 +1,4 @@
-// Shows that the jobs end what time has ended: holds and credits, and nothing else.
+// The jobs end what has expired (holds and credits), and nothing else.
 import { describe, expect, test, vi } from "vitest";
 import { createApp } from "../../../server/app.ts";
 import { expireHolds, expireLots } from "../../../server/jobs/expiry.ts";
@@ -89,7 +89,7 @@ describe("expiry", () => {
     expect(await expireLots(deps, never)).toEqual({ rows: 0, failed: 0, lagSeconds: 0 });
 
     world.clock.aheadMs += 150 * 1_000;
-    // 12 of the 20 are under the hold: they stay until it ends.
+    // 12 of the 20 credits are held, so they stay until the hold ends.
     expect(await expireLots(deps, never)).toEqual({ rows: 1, failed: 0, lagSeconds: 0 });
     expect(await position()).toEqual([37, 12]);
     expect(await expireHolds(deps, never)).toEqual({ rows: 0, failed: 0, lagSeconds: 0 });

@@ -1,4 +1,4 @@
-// Callers of different kinds never meet in a key, and that keys stored before scopes keep working.
+// Callers of different kinds never collide on a key, and keys stored before scopes existed keep working.
 import { randomUUID } from "node:crypto";
 import { beforeAll, describe, expect, it } from "vitest";
 import { readMigrations } from "../../../server/database/migrations/plan.ts";
@@ -74,7 +74,7 @@ describe("scopes of keys", () => {
     for (const key of stored) expect((await adjust(person.userId, key)).status).toBe(200);
     const own = randomUUID();
     expect((await spend(person, own)).status).toBe(200);
-    // As an installation of before has them.
+    // As stored by an earlier release.
     for (const key of stored)
       await models().idempotencyKey.updateMany({
         where: { userId: person.userId, key: `admin:${key}` },
@@ -85,7 +85,7 @@ describe("scopes of keys", () => {
       name.endsWith("_debt_follows_identity_keys_carry_scope"),
     );
     const update = migration?.statements.find((sql) => /UPDATE (OR )?IGNORE/.test(sql)) ?? "";
-    // Twice: a migration that was cut off runs again.
+    // Twice, because an interrupted migration runs again.
     for (let run = 0; run < 2; run += 1)
       await database.rawTransaction((sql) => sql.execute(update, []));
     for (const key of stored)

@@ -1,4 +1,4 @@
-// Shows that the whole ledger (writer, SQL, both databases) does what the model does, and keeps every invariant.
+// The whole ledger (writer, SQL, both databases) behaves like the model, and keeps every invariant.
 import { randomUUID } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -48,7 +48,7 @@ describe("the ledger", () => {
           } catch (error) {
             if (!isAppError(error)) throw error;
             answer = { error: error.code };
-            // A refusal inside a transaction takes the sweep back with it; outside it stays. Make them alike.
+            // A refusal inside a transaction rolls back the expiry of holds; outside it stays. Make both alike.
             await world.ledger.submit({ kind: "expireHolds", userId });
           }
           const wanted = model.apply(one, modelNow);

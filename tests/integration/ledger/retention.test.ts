@@ -1,4 +1,4 @@
-// Shows that what is past its time is forgotten to the last row, whatever the table, and nothing else is.
+// Expired rows are deleted completely, whatever the table, and nothing else is.
 import { randomUUID } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { deleteExpired, RETENTIONS, type Retention } from "../../../server/jobs/retention.ts";
@@ -16,7 +16,7 @@ describe("retention", () => {
   type Make = (ids: readonly string[], at: Date) => Promise<unknown>;
   const ended = new Date(NOW);
 
-  /** How rows of each table are made, their time beginning at a moment. */
+  /** Functions that create rows of each table whose retention period begins at a given time. */
   function makers(): Record<string, Make> {
     const { models } = opened.backend.database;
     return {
@@ -115,7 +115,7 @@ describe("retention", () => {
     };
     const before = await count(keys.table);
     const now = () => NOW;
-    // The oldest go first, so the lag is what is left.
+    // The oldest rows go first, so the lag is determined by what is left.
     const first = await deleteExpired({ store: stopping, now }, keys, stop.signal);
     expect(first).toEqual({ rows: 300, lagSeconds: 500 });
     expect(await count(keys.table)).toBe(before - 300);

@@ -1,4 +1,4 @@
-// A caller's transaction that the database itself rolls back in the middle of a ledger batch leaves nothing of it.
+// If the database rolls back a caller's transaction in the middle of a ledger batch, nothing of the batch remains.
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import type { DatabaseTransaction } from "../../../server/database/ports.ts";
@@ -36,7 +36,7 @@ describe("a batch whose first write the database answers with a rollback", () =>
   test.runIf(available.dialect === "mysql")("takes effect whole, with the next try", async () => {
     const userId = await world.createUser();
     const paid = grant(userId, `payment:${userId}`, 50);
-    // What Galera does when another node was first.
+    // What Galera does when another node committed first.
     await statement(`CREATE PROCEDURE rolled_back() BEGIN
       ROLLBACK; SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213; END`);
     let spoilt = 0;
@@ -49,7 +49,7 @@ describe("a batch whose first write the database answers with a rollback", () =>
             spoilt += 1;
             return tx.sql.execute("CALL rolled_back()", []);
           }
-          // Prisma itself puts in order only what comes in one turn.
+          // Prisma itself only keeps the order of what is sent in the same turn of the event loop.
           await nextTurn();
           return tx.sql.execute(sql, params);
         },

@@ -1,4 +1,4 @@
-// Shows that totals and what is not in them yet are together exactly the rows, whatever was rolled up when, and how often.
+// Totals plus rows not rolled up yet equal all rows exactly, whatever was rolled up when, and how often.
 import { randomUUID } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -15,7 +15,7 @@ const DAY_MS = 86_400_000;
 const START = Date.UTC(2025, 0, 1);
 const SPAN_MS = 40 * DAY_MS;
 
-// On and beside the borders of quarters, where a mistake would show.
+// At and next to the boundaries of quarters, where mistakes would show.
 const moment = fc
   .record({
     quarter: fc.integer({ min: 0, max: SPAN_MS / QUARTER_MS }),
@@ -26,7 +26,7 @@ const amount = fc.oneof(
   fc.integer({ min: -50, max: -1 }),
   fc.integer({ min: 0, max: 1_000_000_000 }),
 );
-/** Entries and calls that come, the clock, a roll-up that may be cut short. */
+/** New entries and calls, a move of the clock, and a roll-up that may be interrupted. */
 const step = fc.record({
   entries: fc.array(
     fc.record({
@@ -47,7 +47,7 @@ const step = fc.record({
   roll: fc.constantFrom("not", "once", "twice at once", "cut short"),
 });
 
-/** An older release, and who writes rows by hand, counts nothing: a job does it for them. */
+/** An older release, like rows written by hand, counts nothing: a job does that later. */
 type Release = "this release" | "an older one";
 
 interface Entry {
@@ -83,7 +83,7 @@ const movedIn = (entries: readonly Entry[], fromMs: number, toMs: number) => {
 describe("totals", () => {
   const opened = useBackend(available);
 
-  /** Users of its own, who stay: the totals are of all users together, so the model knows all entries there are. */
+  /** Entries of this suite's users, who are kept: totals cover all users, so the model must know every entry. */
   const known: Entry[] = [];
   let clockMs = START;
 
@@ -99,7 +99,7 @@ describe("totals", () => {
     return users;
   }
 
-  /** Writes an entry as a ledger does whose clock need not agree with the others'. */
+  /** Writes an entry as a ledger would whose clock may differ from the others'. */
   async function enter(
     user: { id: string; seq: number },
     entry: Entry,
@@ -135,7 +135,7 @@ describe("totals", () => {
     });
   }
 
-  /** A store that stops its roll-up after the first piece. */
+  /** A store that interrupts its roll-up after the first piece. */
   function breakingOff(store: CreditTotalsStore): [CreditTotalsStore, AbortSignal] {
     const abort = new AbortController();
     const breaking: CreditTotalsStore = {
@@ -248,7 +248,7 @@ describe("totals", () => {
       entries: 0,
     });
     expect(await credits.movements(0, clockMs)).toEqual(before);
-    // The entries may go now: nothing of them is read again.
+    // The entries can be deleted now: they are not read again.
     await database.models.creditLog.deleteMany({ where: { userId: user?.id ?? "" } });
     expect(await credits.movements(0, clockMs)).toEqual(before);
   });
@@ -266,7 +266,7 @@ describe("totals", () => {
           one.id,
         ]),
       );
-    // Counted as a movement in its own quarter, added up in a later one.
+    // Counted as a movement in its own quarter, but added up in a later one.
     await rollCredits({ credits, now: () => clockMs }, never);
     expect(await credits.unrolled("", 10_000)).toEqual({ spans: [], last: null });
     clockMs += DAY_MS;
@@ -275,7 +275,7 @@ describe("totals", () => {
     expect(await credits.movements(0, clockMs)).toMatchObject(movedIn(known, 0, clockMs));
   });
 
-  /** Somebody's first call, and what they used until now as it is read. */
+  /** Makes a user's first call; returns a function that reads their usage so far. */
   async function firstCall() {
     const usage = createUsageTotalsStore(opened.backend.database);
     const [user] = await people();
@@ -300,7 +300,7 @@ describe("totals", () => {
     const { usage, one, read } = await firstCall();
     const countCalls = async () => (await read()).reduce((sum, { calls }) => sum + calls, 0);
     await rollUsage({ usage, now: () => clockMs + 365 * DAY_MS }, never);
-    // Whoever is told only days later has more than the last day to count again.
+    // Days later, more than the last day has to be counted again.
     clockMs += 5 * DAY_MS;
     await call({ ...one, atMs: clockMs - 4 * DAY_MS });
     await rollUsage({ usage, now: () => clockMs }, never);

@@ -1,4 +1,4 @@
-// Shows what the batching writer does when something goes wrong: nothing is lost, nothing happens twice, nobody hangs.
+// How the batching writer behaves when something goes wrong: nothing is lost, nothing happens twice, nothing hangs.
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import type { Locks } from "../../../server/kv/ports.ts";
@@ -14,7 +14,7 @@ import { codeOf } from "../../support/code-of.ts";
 import { grant, reserve, spend } from "../../support/operations.ts";
 import { deferred } from "../../support/deferred.ts";
 
-/** A database whose raw transactions go through `around`. */
+/** A database whose raw transactions go through `wrap`. */
 function around(
   database: Database,
   wrap: (run: () => Promise<unknown>, index: number) => Promise<unknown>,
@@ -133,7 +133,7 @@ describe("the writer", () => {
   ])("an unknown outcome that was %s is resolved by what is stored", async (_, committed) => {
     const lost = new Set<number>();
     const database = around(world.backend.database, async (run, index) => {
-      // Every first try of a batch loses its connection at COMMIT.
+      // Every first attempt of a batch loses its connection at COMMIT.
       if (index % 2 === 1) return run();
       lost.add(index);
       if (committed) await run();
@@ -146,7 +146,7 @@ describe("the writer", () => {
       pubsub: { ...world.backend.pubsub, publish },
     });
     const ledger = {
-      // Also where it was the first try that changed something, whose answer never came.
+      // Also if it was the first, unanswered attempt that made the change.
       submit: (async (operation: LedgerOperation) => {
         announced = 0;
         const result = await submit(operation);
@@ -260,7 +260,7 @@ describe("the writer", () => {
     ]);
     hang();
     await ledger.close();
-    // The first one's fate was unknown when it was answered; repeating its key tells.
+    // The first operation's outcome was unknown when it was answered; a retry with its key reveals it.
     expect(await world.ledger.submit(spend(userId, "d1"))).toMatchObject({ amountCredits: 1 });
     expect(await credits(userId)).toBe(9);
   });
@@ -282,7 +282,7 @@ describe("the writer", () => {
         batches += 1;
         if (batches === 1) await second;
         else come();
-        // Long enough for whatever else may start beside it.
+        // Long enough for another batch to start alongside, if it could.
         await sleep(5);
         const release = () => Promise.resolve(void locked.splice(locked.indexOf(mine), 1));
         return { acquired: new Set(keys), release };

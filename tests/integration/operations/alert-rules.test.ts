@@ -1,4 +1,4 @@
-// When an alert fires, and when it does not: promtool runs the rules over series made up here.
+// When alerts fire and when they do not: promtool evaluates the rules on made-up series.
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -12,7 +12,7 @@ const promtoolInstalled = spawnSync("promtool", ["--version"]).status === 0;
 
 if (!promtoolInstalled) console.log("alerts are not tried: there is no promtool here");
 
-/** What promtool says of the rules over `series`, a sample each minute; empty when all is as expected. */
+/** Returns promtool's complaints about the rules on `series`, one sample a minute; empty if all is as expected. */
 function complaints(
   series: Record<string, string>,
   expected: object,
@@ -22,7 +22,7 @@ function complaints(
   const file = join(folder, "test.yml");
   const input_series = Object.entries(series).map(([name, values]) => ({ series: name, values }));
   const test = { interval: "1m", input_series, ...expected };
-  // JSON is YAML.
+  // JSON is valid YAML.
   writeFileSync(
     file,
     JSON.stringify({ rule_files: [page("alerts.yml")], evaluation_interval, tests: [test] }),
@@ -32,10 +32,10 @@ function complaints(
   return status === 0 ? "" : `${stdout.toString()}${stderr.toString()}`;
 }
 
-/** Whether an alert fires at `minute`, by its name alone. */
+/** Whether the alert with this name fires at `minute`. */
 function fires(alertname: string, minute: number, series: Record<string, string>): boolean {
   const silent = { eval_time: `${minute}m`, alertname, exp_alerts: [] };
-  // Days of minutes would take seconds.
+  // Evaluating days minute by minute would take seconds.
   const said = complaints(series, { alert_rule_test: [silent] }, minute > 100 ? "10m" : "1m");
   if (said !== "" && !said.includes("got:")) throw new Error(said);
   return said !== "";
@@ -51,20 +51,20 @@ describe.runIf(promtoolInstalled)("alerts.yml", () => {
     ["NothingIsScraped", 20, { [UP]: "1x10 0x20", [STATE]: "1x10 stale" }, true],
     ["NothingIsScraped", 20, { [UP]: "1x30", [STATE]: "1x30" }, false],
     ["InstanceLost", 20, { [UP]: "1x10 0x20", [STATE]: "1x10 stale" }, true],
-    // Taken out of service: no target any more.
+    // Taken out of service: no longer a target.
     ["InstanceLost", 20, { [UP]: "1x10 stale", [STATE]: "1x10 stale" }, false],
-    // Somebody else's.
+    // Belongs to another job.
     ["InstanceLost", 20, { 'up{job="other",instance="b:80"}': "0x30", [STATE]: "1x30" }, false],
     ["BooksDoNotAddUp", 20, { [FAILED]: "0x10 1x20" }, true],
     ["BooksDoNotAddUp", 20, { [FAILED]: "0x30" }, false],
     ["BooksNotAudited", 2_960, { [`${AGE}{job_name="doctor"}`]: "0+60x3000" }, true],
     ["BooksNotAudited", 2_800, { [`${AGE}{job_name="doctor"}`]: "0+60x3000" }, false],
-    // It was late, and has gone well.
+    // It was late, and has succeeded since.
     ["BooksNotAudited", 2_960, { [`${AGE}{job_name="doctor"}`]: "0+60x2900 0+60x100" }, false],
     ["StripeEventsWait", 20, { stripe_events_oldest_pending_seconds: "0x10 60+60x20" }, true],
     ["StripeEventsWait", 20, { stripe_events_oldest_pending_seconds: "0x10 60+60x4 0x20" }, false],
     ["JobStale", 400, { [`${AGE}{job_name="reconcile"}`]: "0+60x3000" }, true],
-    // Its turn comes every six hours and a little.
+    // It runs every six hours and a little more.
     ["JobStale", 400, { [`${AGE}{job_name="roll-up-usage"}`]: "0+60x3000" }, false],
     ["JobStale", 1_100, { [`${AGE}{job_name="roll-up-usage"}`]: "0+60x3000" }, true],
   ])("%s after %i minutes of %o: %s", (alertname, minute, series, expected) => {

@@ -12,7 +12,7 @@ import { freePort } from "../../support/ports.ts";
 import { openTestApp, type TestApp } from "../../support/server.ts";
 import { until } from "../../support/until.ts";
 
-/** Whether Prometheus and promtool are here (`apt-get install prometheus`). */
+/** Whether Prometheus and promtool are installed (`apt-get install prometheus`). */
 const prometheusInstalled = ["prometheus", "promtool"].every(
   (command) => spawnSync(command, ["--version"]).status === 0,
 );
@@ -26,7 +26,7 @@ interface Panel {
   readonly targets?: readonly { readonly expr: string }[];
 }
 
-/** Every query of the dashboard; Grafana puts its own interval in. */
+/** Every query of the dashboard, with the interval that Grafana would fill in. */
 function panelQueries(): [string, string][] {
   const { panels } = JSON.parse(read("dashboard.json")) as { panels: Panel[] };
   return panels.flatMap(({ title, targets = [] }) =>
@@ -37,23 +37,23 @@ function panelQueries(): [string, string][] {
   );
 }
 
-/** Every alert's condition. */
+/** The condition of every alert. */
 function alertConditions(): [string, string][] {
   const rules = /- alert: (\w+)\n\s+expr: (?:\|\n)?([\s\S]*?)\n\s+(?:for|labels):/g;
   return [...read("alerts.yml").matchAll(rules)].map(([, name = "", expr = ""]) => [name, expr]);
 }
 
-/** What answers once no server does. */
+/** The alerts that fire only when servers are missing. */
 const OF_NOTHING = ["NothingIsScraped", "InstanceLost"];
 
-/** Their comparisons answer 0 or 1: an alert that does not fire has no series of its own. */
+/** Makes comparisons return 0 or 1, because an alert that does not fire has no series. */
 function alertQueries(): [string, string][] {
   return alertConditions()
     .filter(([name]) => !OF_NOTHING.includes(name))
     .map(([name, expr]) => [name, expr.replaceAll(/ (==|>|<) /g, " $1 bool ")]);
 }
 
-/** The queries of the objectives. */
+/** The queries of the service level objectives. */
 function objectiveQueries(): [string, string][] {
   const blocks = [...read("slo.md").matchAll(/```promql\n([\s\S]*?)```/g)];
   return blocks.map(([, query = ""], index) => [`objective ${index + 1}`, query]);
@@ -79,7 +79,7 @@ describe.runIf(prometheusInstalled)("docs/operations", () => {
     let prometheus: Awaited<ReturnType<typeof startPrometheus>>;
     let isLoading = true;
     let load: Promise<unknown> = Promise.resolve();
-    // The fullest back end there is: with a pool and Redis where they run.
+    // The most complete back end available: with a connection pool and Redis if possible.
     let hasPool = false;
     let hasRedis = false;
 
@@ -147,7 +147,7 @@ describe.runIf(prometheusInstalled)("docs/operations", () => {
   });
 });
 
-/** A little of everything, again and again: sign-ins, spends, refusals, a checkout, a stream, jobs, probes. */
+/** Generates a little of everything repeatedly: sign-ins, spends, refusals, a checkout, a stream, jobs, probes. */
 async function keepBusy(server: TestApp, goOn: () => boolean): Promise<void> {
   const ann = await server.signIn("ann@dashboard.example");
   const { packages } = await ann.client.payment.packages.query();
@@ -167,7 +167,7 @@ async function keepBusy(server: TestApp, goOn: () => boolean): Promise<void> {
     ];
     // Some are refused, as they should be.
     await Promise.allSettled(work);
-    // Alone: calls that share a batch share its route.
+    // Alone, because calls that share a batch share its route.
     await ann.client.credit.spend
       .mutate({ feature: "chat-flash", idempotencyKey: `turn-${turn}` })
       .catch(() => undefined);
@@ -176,7 +176,7 @@ async function keepBusy(server: TestApp, goOn: () => boolean): Promise<void> {
   await stream.body?.cancel();
 }
 
-/** A Prometheus on a free loopback port, which scrapes `/metrics` of `target` (`host:port`) every second. */
+/** Starts Prometheus on a free loopback port, scraping `/metrics` of `target` (`host:port`) every second. */
 async function startPrometheus(target: string) {
   const folder = await mkdtemp(join(tmpdir(), "skywork-prometheus-"));
   const config = join(folder, "prometheus.yml");
@@ -207,7 +207,7 @@ async function startPrometheus(target: string) {
   };
   await until(isUp, { everyMs: 200, otherwise: () => "Prometheus did not start." });
   return {
-    /** The series a PromQL expression answers with right now. Throws what Prometheus says of a bad one. */
+    /** Returns the current series of a PromQL expression. Throws Prometheus's error for a bad one. */
     async query(expression: string) {
       const answer = await fetch(`http://${address}/api/v1/query`, {
         method: "POST",

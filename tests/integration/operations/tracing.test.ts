@@ -1,4 +1,4 @@
-// Traces as a collector receives them: one for each request, down to the statement, and nothing of anybody's own in them.
+// Traces as a collector receives them: one per request, down to the statement, and without personal data.
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { createLogger } from "../../../server/lib/logger.ts";

@@ -1,4 +1,4 @@
-// While the server runs with the key of another account nothing that was paid is lost: not the package, not the time.
+// If the server runs with the key of another account for a while, nothing paid is lost: neither packages nor periods.
 import { afterEach, describe, expect, it } from "vitest";
 import type { StripeEventNotice, StripePort } from "../../../server/payment/stripe/port.ts";
 import { switchAccount } from "../../support/another-account.ts";
@@ -8,9 +8,9 @@ import { useShop } from "../../support/use-app.ts";
 
 describe("the key of another account", () => {
   const held = createHeldCalls();
-  /** What the key's account lists, which is another one then; null: it is ours. */
+  /** The events that the key's account lists if it is another one; null if it is ours. */
   let elsewhere: StripeEventNotice[] | null = null;
-  /** An invoice that no call gets. */
+  /** An invoice that cannot be fetched. */
   let broken = "";
   const wrapStripe = (port: StripePort) => {
     const ours: StripePort = {
@@ -118,7 +118,7 @@ describe("the key of another account", () => {
     expect(report).toMatchObject({ caughtUp: true });
     expect(report.problems).toContainEqual(expect.stringContaining(`invoice ${broken}`));
     expect(await world.credits(userId)).toBe(500);
-    // Whatever became of its own event, and however far the mark has come.
+    // Independently of its own event, and however far reconcile's mark has moved.
     await world.models.stripeEvent.update({
       where: { id: paid.id },
       data: { status: "IGNORED", nextAttemptAt: null },

@@ -1,4 +1,4 @@
-// Buying a package gives its credits exactly once, whatever the way the news takes.
+// Buying a package grants its credits exactly once, whichever way the payment becomes known.
 import { beforeAll, describe, expect, it } from "vitest";
 import { balanceKey } from "../../../server/ledger/balance-cache.ts";
 import { available } from "../../support/backend.ts";
@@ -56,7 +56,7 @@ describe("buying", () => {
       const sessionId = await two.buy(userId, small.id);
       await dead.payment.confirm(userId, { sessionId });
       const cache = successor?.backend.cache;
-      // What another server cached before, and nobody has dropped.
+      // Cached earlier by another server, and never invalidated.
       await cache?.set(balanceKey(userId), "{}", 10);
       const told = await successor?.payment.confirm(userId, { sessionId });
       expect(told).toMatchObject({ status: "SUCCESS", balance: 100 });

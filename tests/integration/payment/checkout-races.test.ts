@@ -1,5 +1,5 @@
-// Two presses on one checkout: what comes to nothing for the one never closes what the other was given. Nobody who is
-// deleted meanwhile is left with anything to pay.
+// Two clicks on one checkout: one that fails never closes the session that the other one was given. An account deleted
+// meanwhile is not left with anything to pay.
 import { beforeAll, describe, expect, it } from "vitest";
 import { createPaymentService } from "../../../server/payment/payment.service.ts";
 import { createPaymentStore } from "../../../server/payment/payment.store.ts";
@@ -51,7 +51,7 @@ describe("checkouts that overtake each other", () => {
     const order = held.holdNext("createCheckout", "unsent");
     const first = press();
     await order.reached;
-    // The price the first one has read is replaced meanwhile, so that Stripe takes its order for another one.
+    // The price that the first one has read is replaced meanwhile, so to Stripe the two orders differ.
     await merchant.post(`prices/${await merchant.priceOf(packageId)}`, { active: "false" });
     await world.payment.syncCatalog();
     const second = await press();
@@ -92,14 +92,14 @@ describe("checkouts that overtake each other", () => {
     expect(await open(userId)).toEqual([]);
   });
 
-  /** Somebody whom Stripe knows as a customer. */
+  /** Creates a user whom Stripe knows as a customer. */
   async function customer() {
     const person = await world.person();
     await world.payment.checkout(person.userId, { packageId });
     return {
       ...person,
       async remove() {
-        // The first session may be over by then.
+        // The first session may have ended by then.
         const { accessToken } = await world.signInAgain(person.userId);
         const confirmEmail = { confirmEmail: person.email };
         return world.call("user.delete", "mutation", confirmEmail, bearer(accessToken));
@@ -174,7 +174,7 @@ describe("checkouts that overtake each other", () => {
     expect(await world.models.creditGrant.count({ where: bought })).toBe(0);
   });
 
-  /** A subscriber whose renewal is open, for want of a card that works. */
+  /** Creates a subscriber whose renewal is unpaid because the card failed. */
   async function pastDue() {
     const person = await customer();
     const customerId = await world.customerOf(person.userId);
@@ -220,7 +220,7 @@ describe("checkouts that overtake each other", () => {
     const paid = await pay();
     await world.settled();
     await expectGivenBack();
-    // Looked at again, it sells nothing still.
+    // Processed once more, it still grants nothing.
     expect(await world.deliver(paid, 0, "evt_once_more")).toBe(200);
     await expectGivenBack();
   });

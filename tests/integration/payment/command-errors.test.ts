@@ -1,4 +1,4 @@
-// A command that Stripe refuses names the call and what to do, and shows no key and no stack.
+// A command that Stripe refuses names the call and the remedy, and shows neither a key nor a stack.
 import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -82,7 +82,7 @@ it("tells the same of what reconcile could not mend", async () => {
   expect(out).toContain("has no permission for events.list");
 });
 
-// Typed on a server without its variables, or with a wrong path in them, it would otherwise call an empty database sound.
+// Run without the server's variables, or with a wrong path in them, it would otherwise call an empty database sound.
 it("says which database it is about when none was named", async () => {
   const { code, err } = await run("doctor", {});
   expect(code).toBe(0);

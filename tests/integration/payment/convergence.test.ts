@@ -1,5 +1,5 @@
-// The end is one and the same, whatever the order, number and lateness of a life's events:
-// purchase, subscription, upgrade, renewal, refunds (one fails), disputes (won and lost), cancellation.
+// The final state is the same regardless of the order, repetition and delay of events: purchase, subscription, upgrade,
+// renewal, refunds (one fails), disputes (won and lost), cancellation.
 import { describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
 import { brokenInvariants } from "../../support/ledger-audit.ts";
@@ -15,7 +15,7 @@ type RecordedEvent = ReturnType<Shop["sandbox"]["stripe"]["control"]["events"]>[
 interface Life {
   userId: string;
   customer: string;
-  /** What this user's server has not heard of yet. */
+  /** Events that have not been delivered to this user's server yet. */
   unheard: RecordedEvent[];
   heard: RecordedEvent[];
 }
@@ -29,7 +29,7 @@ describe("convergence", () => {
   });
   const random = seededRandom(`convergence on ${available.name}`);
 
-  /** As Stripe's dashboard would: past our server, which hears of it by events alone. */
+  /** Calls Stripe's API as its dashboard does: our server only learns of it through events. */
   async function api(path: string, form?: Record<string, string>) {
     const answer = await fetch(`${world.sandbox.stripe.url}/v1/${path}`, {
       method: form === undefined ? "GET" : "POST",
@@ -89,7 +89,7 @@ describe("convergence", () => {
 
     const lives: Life[] = [];
     const sorted = new Set<string>();
-    /** Gives each new event to the life it belongs to. */
+    /** Assigns each new event to the life it belongs to. */
     const listen = () => {
       for (const event of control.events()) {
         if (sorted.has(event.id)) continue;
@@ -102,14 +102,14 @@ describe("convergence", () => {
       }
     };
     const intentsOf = new Map<Life, string[]>();
-    /** Tells each server some of what it has not heard, in any order, some of it again. */
+    /** Delivers to each server some of its pending events, in any order, and some of the earlier ones again. */
     const tell = async (share: number) => {
       for (const life of lives) intentsOf.set(life, await paidIntents(life.customer));
       listen();
       await eachOf(lives, 4, async (life, index) => {
         const now: RecordedEvent[] = [];
         const later: RecordedEvent[] = [];
-        // The first life hears everything at once and in order, the second nothing until the end.
+        // The first life receives everything immediately and in order, the second nothing until the end.
         const mine = index === 0 ? 1 : index === 1 && share < 1 ? 0 : share;
         for (const event of life.unheard) (random.next() < mine ? now : later).push(event);
         life.unheard = later;
@@ -146,7 +146,7 @@ describe("convergence", () => {
     world.travel({ minutes: 90 });
     await tell(0.4);
 
-    // The package is partly refunded, twice, of which one fails; the first month is disputed.
+    // The package is partly refunded twice (one refund fails), and the first month is disputed.
     const pending: string[] = [];
     const disputes: string[] = [];
     for (const life of lives) {

@@ -1,5 +1,5 @@
-// Signed events about what is not ours, or not known at Stripe, are ignored with 200 and never tried
-// again: every kind of event the SDK lists.
+// Signed events about objects that are not ours, or that Stripe does not know, are ignored with 200 and never retried:
+// every kind of event that the SDK lists.
 import { readFileSync } from "node:fs";
 import { createHmac } from "node:crypto";
 import { describe, expect, it } from "vitest";
@@ -14,7 +14,7 @@ const snake = (name: string): string =>
     .map((part) => part.replace(/([a-z0-9])([A-Z])/g, "$1_$2").toLowerCase())
     .join(".");
 
-/** Every event type of the SDK with the name of its object's type. */
+/** Returns every event type of the SDK with the type name of its object. */
 function sdkEvents(): { type: string; object: string }[] {
   const file = new URL(import.meta.resolve("stripe"));
   const text = readFileSync(new URL("resources/Events.d.ts", file), "utf8");
@@ -77,7 +77,7 @@ describe("events about what is not ours", () => {
     const kinds = sdkEvents();
     expect(kinds.length).toBeGreaterThan(250);
     const references = [
-      // As sent for a payment intent, for a charge without one, and for an object that refers to nothing.
+      // As sent for a payment intent, for a charge without one, and for an object without references.
       { payment_intent: "pi_unknown", charge: "ch_unknown" },
       { payment_intent: null, charge: "ch_unknown" },
       { payment_intent: null, charge: null },

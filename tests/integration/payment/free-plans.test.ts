@@ -1,4 +1,4 @@
-// Plans that cost nothing: their credits come with their periods, however often somebody switches to and fro.
+// Plans that cost nothing: their credits come once per period, however often a subscriber switches back and forth.
 import { beforeAll, describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
 import { merchantOf } from "../../support/merchant.ts";
@@ -17,7 +17,7 @@ describe("a free plan", () => {
     await world.models.plan.create({ data: { ...FREE, interval: "month" } });
     await world.payment.syncCatalog();
   });
-  // After the plan is there.
+  // After the plan has been added.
   const on = useSubscribers(world);
 
   it("gives its credits once per period, and none again for leaving it or coming back", async () => {
@@ -26,7 +26,7 @@ describe("a free plan", () => {
     const { preview } = await on.upgrade(userId, on.plan("BASIC", "month").id);
     expect(preview).toMatchObject({ amountDue: 999, creditsNow: 500 });
     expect(await on.granted(userId)).toBe(550);
-    // The merchant's own switches, there and back: what is unused of the paid plan goes back, and nothing comes for 0.
+    // The merchant switches back and forth: the paid plan's unused credits are taken back, and price 0 grants none.
     const subscription = await on.stripeIdOf(userId);
     const free = await merchant.priceOf(FREE.id);
     const basic = await merchant.priceOf(on.plan("BASIC", "month").id);

@@ -18,10 +18,10 @@ import { createTestClock } from "../../support/test-clock.ts";
 const SEQUENCES = process.env["FULL"] === "1" ? 60 : 6;
 const STEPS = 14;
 const PRORATIONS = ["always_invoice", "create_prorations", "none"] as const;
-/** Cents that proration lines may be rounded by, in all. */
+/** By how many cents proration lines may be off in total due to rounding. */
 const CENTS = 0.05;
 
-// One engine is enough: the statements are the other suites'.
+// One engine is enough: the statements are covered by the other suites.
 const backend = describeBackend("SQLite", null, null);
 const random = seededRandom("kept money");
 const between = (least: number, most: number): number =>
@@ -31,12 +31,12 @@ const pick = <T>(items: readonly T[]): T | undefined => items[between(0, items.l
 interface Account {
   readonly kept: number;
   readonly bought: number;
-  /** Credits that rounding may make of it. */
+  /** By how many credits `bought` may be off due to rounding. */
   readonly slack: number;
   readonly isMonthly: boolean;
 }
 
-/** What a sequence acts on: one user in a world of its own. */
+/** Opens what a sequence acts on: one user in a separate world. */
 async function openSequence() {
   const startAt = pick([new Date("2027-01-31T09:30:00Z"), new Date("2028-02-10T23:59:00Z")]);
   const world = await openShop({
@@ -48,7 +48,7 @@ async function openSequence() {
   await world.payment.syncCatalog();
   const prices = await Promise.all(on.plans.map(({ id }) => merchant.priceOf(id)));
   const userId = await world.createUser();
-  // Whether each change so far was charged or given back at once, so that what is charged tells who pays twice.
+  // isEven: whether each change so far was charged or refunded immediately, so that charges show if anyone pays twice.
   return { world, on, merchant, prices, userId, isEven: true };
 }
 
@@ -71,7 +71,7 @@ const somePayment = async ({ world, userId }: Sequence) => {
 const someCharge = async (sequence: Sequence): Promise<string> =>
   (await somePayment(sequence))?.stripePaymentId ?? "pi_none";
 
-/** Switches in the billing portal's own page, under the settings a merchant saves in the dashboard. */
+/** Switches on the billing portal's own page, with the settings that a merchant saves in the dashboard. */
 async function switchInPortal(sequence: Sequence, change: Record<string, string>): Promise<void> {
   sequence.isEven = false;
   const { merchant, world, userId } = sequence;
@@ -82,14 +82,14 @@ async function switchInPortal(sequence: Sequence, change: Record<string, string>
   await fetch(`${String(url)}/${form}`, { method: "POST", body, redirect: "manual" });
 }
 
-/** The merchant's move, with any proration. */
+/** A change by the merchant, with any proration. */
 async function moveBy(it: Sequence, to: { price?: string; quantity?: number }): Promise<void> {
   const proration = pick(PRORATIONS) ?? "none";
   if (proration !== "always_invoice") it.isEven = false;
   it.world.sandbox.stripe.control.moveSubscription(await liveId(it), { ...to, proration });
 }
 
-/** Time passes, with the hour that renewals are drafts for, and the job of the yearly months. */
+/** Lets time pass, including the hour in which renewals are drafts, and runs the job for the months of yearly plans. */
 async function pass({ world }: Sequence, by: { months?: number; days?: number }): Promise<void> {
   world.travel({ ...by, minutes: 61 });
   await world.settled();
@@ -184,7 +184,7 @@ const STEPS_OF: Readonly<Record<string, readonly [number, Step]>> = {
   months: [0.5, (it) => pass(it, { months: between(2, 5) })],
 };
 
-/** What makes no sense now is refused; anything else is a defect. */
+/** Tries a step: one that makes no sense now is refused; any other error is a defect. */
 async function attempt(step: Step, sequence: Sequence): Promise<string> {
   try {
     await step(sequence);
@@ -219,7 +219,7 @@ async function listOf<T>(
 const hasNotes = (invoice: Invoice): boolean =>
   invoice.pre_payment_credit_notes_amount + invoice.post_payment_credit_notes_amount > 0;
 
-/** The account of each subscription, from Stripe's objects; kept: from the ledger's entries. */
+/** Calculates each subscription's account from Stripe's objects, and the credits kept from the ledger's entries. */
 async function accountsOf({ world, on, merchant }: Sequence): Promise<Map<string, Account>> {
   const plans = new Map<string, OfferedPlan>(on.plans.map((plan) => [plan.id, plan]));
   const accounts = new Map<string, Account>();
@@ -265,7 +265,7 @@ async function accountsOf({ world, on, merchant }: Sequence): Promise<Map<string
   return accounts;
 }
 
-/** Nobody pays twice for one period: at any moment ahead, invoices charge no more than the dearest plan ever held. */
+/** Reports double charges: at no future time may invoices charge more than the dearest plan ever held. */
 async function chargedTwice(
   { merchant, world, isEven }: Sequence,
   dearest: Map<string, number>,

@@ -1,4 +1,4 @@
-// Credits follow the money when it goes back by invoice lines: portal, merchant, quantity, proration.
+// Credits follow the money when it is returned through invoice lines: portal, merchant, quantity, proration.
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
 import { merchantOf } from "../../support/merchant.ts";
@@ -18,7 +18,7 @@ describe("kept money", () => {
     for (const { id, tier, interval } of on.plans)
       price.set(`${tier} ${interval}`, await merchant.priceOf(id));
   });
-  // Nobody's renewals in another test's months.
+  // So that no subscription renews during another test.
   afterEach(async () => {
     const live = await world.models.subscription.findMany({ where: { liveKey: { not: null } } });
     for (const { userId } of live) await world.payment.endSubscription(userId);
@@ -26,7 +26,7 @@ describe("kept money", () => {
   });
 
   const priceOf = (tier: string, interval = "month") => price.get(`${tier} ${interval}`) ?? "";
-  /** Credits given by plans and not taken back. */
+  /** Credits granted by plans and not taken back. */
   const kept = async (userId: string): Promise<number> => {
     const { _sum } = await world.models.creditLog.aggregate({
       where: { userId, type: { in: ["SUBSCRIPTION", "REFUND", "DISPUTE", "DISPUTE_REVERSAL"] } },
@@ -45,8 +45,8 @@ describe("kept money", () => {
       await merchant.change(id, { price: priceOf("BASIC") });
       expect(await kept(userId), `round ${round}`).toBe(500);
     }
-    // The balance of $40 pays the next four months: each gives its credits, none gives more.
-    // Renewals are drafts for an hour.
+    // The balance of $40 pays for the next four months: each grants its credits, none grants more. Renewals are drafts
+    // for an hour.
     world.travel({ months: 1, minutes: 61 });
     await world.settled();
     expect(await kept(userId)).toBe(1_000);
@@ -69,7 +69,7 @@ describe("kept money", () => {
     const userId = await on.subscriber("TEAM", "month");
     const id = await on.stripeIdOf(userId);
     await merchant.change(id, { price: priceOf("BASIC") }, "create_prorations");
-    // Nothing has gone back yet: the lines wait for the next invoice.
+    // Nothing has been returned yet: the lines wait for the next invoice.
     expect(await kept(userId)).toBe(5_000);
     // Renewals are drafts for an hour.
     world.travel({ months: 1, minutes: 61 });
@@ -95,7 +95,7 @@ describe("kept money", () => {
     await merchant.change(id, { price: priceOf("TEAM") });
     expect(await kept(userId)).toBe(5_000);
     await merchant.change(id, { price: priceOf("BASIC", "year") });
-    // The TEAM month went back whole; what it gave is paid back out of the year, whose money stays.
+    // The TEAM month was returned in full; the credits it granted are made up from the year, whose money is kept.
     expect(await kept(userId)).toBeLessThanOrEqual(6_000);
     for (let months = 2; months <= 12; months += 1) {
       world.travel({ months: 1 });
@@ -124,7 +124,7 @@ describe("kept money", () => {
     expect(await world.payment.history(userId, { limit: 1 })).toMatchObject({
       payments: [{ status: "PARTIALLY_REFUNDED" }],
     });
-    // No more than what is left is given back by an administrator.
+    // An administrator can refund no more than is left.
     await world.payment.refundPayment({
       paymentId: payment.id,
       idempotencyKey: "rest",

@@ -67,7 +67,7 @@ describe("a merchant's settings", () => {
     control.setCard(customer, "ok");
     expect(control.payInvoice(invoice?.id ?? "")).toBe(true);
     await world.settled();
-    // 4,500 credits for 40.00, of which 20.00 were never asked for.
+    // 4,500 credits for 40.00, of which 20.00 were never charged.
     expect(await world.credits(userId)).toBe(500 + 4_500 - 2_250);
   });
 

@@ -1,4 +1,4 @@
-// The Stripe half of promise 12: whatever Stripe does, calls are bounded, errors typed, and nothing is half done.
+// The Stripe half of promise 12: whatever Stripe does, calls are bounded, errors are typed, and nothing is half done.
 import { beforeAll, describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
 import { brokenInvariants } from "../../support/ledger-audit.ts";
@@ -43,7 +43,7 @@ describe("Stripe misbehaving", () => {
       expect(await world.credits(userId), fault).toBe(100);
       expect(await brokenInvariants(world.models, userId), fault).toEqual([]);
     }
-    // One 429 with Retry-After is waited out, not passed on.
+    // A single 429 with Retry-After is waited for rather than passed on.
     const patient = await world.createUser();
     control.misbehave({ fault: "429", retryAfterSeconds: 1, path: "/v1/checkout/sessions" });
     const startedAt = Date.now();

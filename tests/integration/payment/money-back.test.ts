@@ -1,4 +1,4 @@
-// Refunds and disputes take exactly their share of the credits, and give back what comes back.
+// Refunds and disputes take exactly their share of the credits, and return exactly what comes back.
 import { beforeEach, describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
 import { brokenInvariants } from "../../support/ledger-audit.ts";
@@ -8,7 +8,7 @@ import { useShop } from "../../support/use-app.ts";
 import { spend } from "../../support/operations.ts";
 
 describe("money back", () => {
-  /** A second payment intent of an invoice. */
+  /** A second payment intent for an invoice. */
   let alsoPaidBy = { invoiceId: "", paymentIntentId: "" };
   const world = useShop({
     available,
@@ -202,7 +202,7 @@ describe("money back", () => {
     const { previewToken } = await world.payment.previewPlanChange(subscriber, { planId });
     await world.payment.changePlan(subscriber, { planId, previewToken });
     await world.settled();
-    // The first month is the one bought before: the year's own credits begin with its second.
+    // The first month is the one bought before; the year's own credits begin with its second month.
     const year = await world.models.payment.findFirstOrThrow({
       where: { userId: subscriber, creditsPurchased: 0 },
     });
@@ -218,7 +218,7 @@ describe("money back", () => {
     expect(await brokenInvariants(world.models, subscriber)).toEqual([]);
   });
 
-  /** Months pass, each with its turn of the job, and what is over expires. */
+  /** Lets months pass, each with a run of the job, and expires what has ended. */
   async function live(months: number, ...userIds: string[]) {
     for (let month = 0; month < months; month += 1) {
       world.travel({ months: 1 });
@@ -320,7 +320,7 @@ describe("money back", () => {
     const { stripeInvoiceId } = await world.models.payment.findFirstOrThrow({
       where: { userId: subscriber },
     });
-    // The sandbox pays with one: another purchase's stands for the second.
+    // The sandbox pays with one intent only, so that of another purchase serves as the second.
     alsoPaidBy = { invoiceId: stripeInvoiceId ?? "", paymentIntentId: intent };
     await world.models.payment.update({
       where: { id: paymentId },

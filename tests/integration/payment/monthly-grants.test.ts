@@ -1,4 +1,4 @@
-// The job that grants the months of yearly plans: what it asks Stripe for, and that it stops when told to.
+// The job that grants the months of yearly plans: what it requests from Stripe, and that it stops when asked to.
 import { describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
 import { createHeldCalls } from "../../support/held-calls.ts";

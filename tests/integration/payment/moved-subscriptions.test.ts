@@ -1,4 +1,4 @@
-// A subscription of ours is followed whatever a merchant makes of it, and late payers get their time.
+// A subscription of ours is followed whatever a merchant turns it into, and late payers get their period.
 import { describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
 import { merchantOf } from "../../support/merchant.ts";
@@ -18,7 +18,7 @@ describe("moved subscriptions", () => {
     expect(await on.state(userId)).toMatchObject({ tier: "BASIC", status: "active" });
     world.travel({ months: 1, minutes: 61 });
     await world.settled();
-    // Paid for something else: no credits.
+    // Paid for something else, so it grants no credits.
     expect(await on.granted(userId)).toBe(500);
     world.sandbox.stripe.control.cancelSubscription(id);
     await world.settled();
@@ -52,7 +52,7 @@ describe("moved subscriptions", () => {
     const id = await on.stripeIdOf(userId);
     const addOn = await merchant.foreignPrice(300);
     const basic = await merchant.priceOf(on.plan("BASIC", "month").id);
-    // The plan's item becomes the add-on's, and the plan is added behind it.
+    // The plan's item is turned into the add-on's, and the plan is added after it.
     await merchant.post(`subscriptions/${id}`, {
       "items[0][id]": await merchant.itemOf(id),
       "items[0][price]": addOn,
@@ -64,7 +64,7 @@ describe("moved subscriptions", () => {
     world.travel({ months: 1, minutes: 61 });
     await world.settled();
     expect(await on.granted(userId)).toBe(1_000);
-    // Changing the plan changes the plan's item, not the add-on.
+    // Changing the plan changes the plan's item, not the add-on's.
     const { subscription } = await on.upgrade(userId, on.plan("PRO", "month").id);
     expect(subscription.tier).toBe("PRO");
   });

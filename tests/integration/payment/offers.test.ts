@@ -1,4 +1,4 @@
-// Odd offers: coupons, currencies without cents, changed catalogs, sessions that are not ours.
+// Unusual offers: coupons, currencies without cents, changed catalogs, sessions that are not ours.
 import { describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
 import { brokenInvariants } from "../../support/ledger-audit.ts";
@@ -108,7 +108,7 @@ describe("offers", () => {
   it("finds its own session by reference when the answer to the order was lost for good", async () => {
     const userId = await world.createUser();
     const { sessionId } = await world.payment.checkout(userId, { packageId: "pkg_small" });
-    // The process died between Stripe's answer and our row.
+    // As if the process had died between Stripe's answer and our row.
     await world.models.checkout.update({
       where: { stripeSessionId: sessionId },
       data: { stripeSessionId: null, url: null },

@@ -1,4 +1,4 @@
-// An answer of Stripe that was overtaken on its way never overwrites the newer one.
+// An answer from Stripe that was overtaken on its way never overwrites the newer one.
 import { describe, expect, it } from "vitest";
 import { paymentTables } from "../../../server/payment/payment.store.ts";
 import { findCheckout } from "../../../server/payment/sync/checkout-lookup.ts";
@@ -8,7 +8,7 @@ import { createHeldCalls } from "../../support/held-calls.ts";
 import { brokenInvariants } from "../../support/ledger-audit.ts";
 import { useShop } from "../../support/use-app.ts";
 
-/** `target` with one of its members replaced; Prisma's objects cannot be spread. */
+/** Returns `target` with one of its members replaced; Prisma's objects cannot be spread. */
 function replaced<T extends object>(target: T, name: string, member: unknown): T {
   return new Proxy(target, {
     get: (_, asked): unknown => (asked === name ? member : Reflect.get(target, asked)),
@@ -124,7 +124,7 @@ describe("overtaken answers", () => {
     const row = await checkout.findUniqueOrThrow({ where: { stripeSessionId: sessionId } });
     const write = (stripeSessionId: string | null) =>
       checkout.update({ where: { id: row.id }, data: { stripeSessionId } });
-    // As if Stripe's answer had been lost: only our reference at Stripe names the row.
+    // As if Stripe's answer had been lost: the row can only be found by our reference at Stripe.
     await write(null);
     const overtaken = async (...args: Parameters<typeof checkout.findUnique>) => {
       const found = await checkout.findUnique(...args);

@@ -1,4 +1,4 @@
-// Downgrades that wait: the paid plan stays, undoing is free, nobody pays twice for one period.
+// Pending downgrades: the paid plan stays, undoing is free, and no one pays twice for a period.
 import { describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
 import { createHeldCalls } from "../../support/held-calls.ts";
@@ -35,7 +35,7 @@ describe("a plan that waits", () => {
         pendingPlan: { planId: id("BASIC"), name: on.plan("BASIC", "month").name },
       });
       expect(subscription.pendingPlan?.effectiveAt).toBe(subscription.currentPeriodEnd);
-      // Choosing the current plan again undoes it.
+      // Choosing the current plan again undoes the downgrade.
       const back = await on.upgrade(userId, id("TEAM"));
       expect(back.preview).toMatchObject({ amountDue: 0, creditsNow: 0 });
       expect(back.subscription).toMatchObject({ tier: "TEAM", pendingPlan: null });
@@ -43,7 +43,7 @@ describe("a plan that waits", () => {
     await on.upgrade(userId, id("PRO"));
     const kept = await world.payment.cancelPlanChange(userId);
     expect(kept.subscription).toMatchObject({ tier: "TEAM", pendingPlan: null });
-    // Safe to repeat.
+    // Idempotent.
     expect(await world.payment.cancelPlanChange(userId)).toEqual(kept);
     expect(await paid(userId)).toBe(4_999);
     expect(await world.credits(userId)).toBe(5_000);
@@ -57,7 +57,7 @@ describe("a plan that waits", () => {
   it("takes no upgrade back that is paid while the plan is cancelled", async () => {
     const userId = await on.subscriber("PRO", "month");
     await on.upgrade(userId, id("BASIC"));
-    // The schedule knows its phases by the second in which they began: the upgrade begins another one.
+    // Schedules identify their phases by the second in which they began, so the upgrade must begin in a later one.
     world.travel({ minutes: 1 });
     const planId = id("TEAM");
     const { previewToken } = await world.payment.previewPlanChange(userId, { planId });
@@ -183,7 +183,7 @@ describe("a plan that waits", () => {
       tier: "PRO",
       pendingPlan: { planId: id("BASIC") },
     });
-    // Should Stripe not end what waits for another plan, it is let go of for it.
+    // If Stripe refuses to end a subscription because of its pending plan, the schedule is released first.
     const error = { status: 400, type: "invalid_request_error", message: "Managed by a schedule." };
     control.misbehave({ fault: "500", method: "DELETE", path, times: 1, error });
     await world.payment.endSubscription(userId);

@@ -1,4 +1,4 @@
-// What is pressed twice, or in two tabs, around a refused order: what Stripe shows by then counts, not what was read before.
+// Double clicks and second tabs around a refused order: what Stripe shows by then counts, not what was read before.
 import { afterEach, describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
 import { createHeldCalls } from "../../support/held-calls.ts";
@@ -17,7 +17,7 @@ describe("plan changes that overtake each other", () => {
   const id = (tier: string, interval: "month" | "year" = "month") => on.plan(tier, interval).id;
   const declined = { code: "CONFLICT", message: "The payment was declined. Nothing has changed." };
 
-  /** A subscriber of `tier` for whom the cheaper plan waits. */
+  /** Creates a subscriber of `tier` with a pending downgrade. */
   async function waiting(tier: string): Promise<string> {
     const userId = await on.subscriber(tier, "month");
     await on.upgrade(userId, id("BASIC"));
@@ -32,7 +32,7 @@ describe("plan changes that overtake each other", () => {
     return (await merchant.get(`subscriptions/${await on.stripeIdOf(userId)}`))["schedule"];
   }
 
-  /** Every write to `path` fails until Stripe behaves well again. */
+  /** Makes every write to `path` fail until Stripe behaves well again. */
   function fail(path: string, status: number): void {
     const type = status === 400 ? "invalid_request_error" : "api_error";
     const error = { status, type, message: "Refused." };
@@ -40,13 +40,13 @@ describe("plan changes that overtake each other", () => {
     world.sandbox.stripe.control.misbehave({ fault: "500", ...always, path, error });
   }
 
-  /** A way to press the change to `planId`, as it is shown now. */
+  /** Previews the change to `planId`; returns a function that confirms it. */
   async function shown(userId: string, planId: string) {
     const { previewToken } = await world.payment.previewPlanChange(userId, { planId });
     return () => world.payment.changePlan(userId, { planId, previewToken });
   }
 
-  /** Presses an upgrade that the bank declines, whose answer waits; `end` lets it arrive. */
+  /** Confirms an upgrade that the bank declines, whose answer is held back; `end` lets it arrive. */
   async function declinedPress(userId: string, press: () => Promise<unknown>) {
     await setCard(userId, "failing");
     const answer = held.holdNext("changePrice");
@@ -103,7 +103,7 @@ describe("plan changes that overtake each other", () => {
     world.sandbox.stripe.control.wellBehaved();
     const again = await press();
     expect(again.subscription).toMatchObject({ tier: "TEAM", pendingPlan: null });
-    // What is chosen after it stays, whoever presses the offer of before once more.
+    // What is chosen afterwards stays, even if the earlier offer is confirmed once more.
     await on.upgrade(userId, id("PRO"));
     const last = await press();
     expect(last.subscription).toMatchObject({
@@ -201,7 +201,7 @@ describe("plan changes that overtake each other", () => {
         tier: "PRO",
         pendingPlan: { planId: id("BASIC") },
       });
-      // The process that dies before it is sent leaves the same behind.
+      // A process that dies before sending it leaves the same state behind.
       const order = held.holdNext("changePrice", "unsent");
       const last = press();
       await order.reached;
@@ -235,7 +235,7 @@ describe("plan changes that overtake each other", () => {
 
   it("takes no plan back that was paid while another cheaper one took the place of what waited", async () => {
     const userId = await waiting("TEAM");
-    // The phases name the second in which the running one began; Stripe tells by it that another one runs by now.
+    // Phases carry the second in which the current one began, by which Stripe notices that another one has begun since.
     world.travel({ minutes: 1 });
     const upgrade = await shown(userId, id("TEAM", "year"));
     const downgrade = await shown(userId, id("PRO"));

@@ -1,4 +1,4 @@
-// Plan changes: credits follow the money, the preview binds, Stripe's clock counts.
+// Plan changes: credits follow the money, the preview is binding, Stripe's clock counts.
 import { describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
 import { useSubscribers } from "../../support/subscribers.ts";
@@ -13,7 +13,7 @@ describe("plan changes", () => {
   it("follows the money on upgrades: at once, late, twice, and not on downgrades", async () => {
     const userId = await on.subscriber("BASIC", "month");
     const { preview } = await on.upgrade(userId, on.plan("PRO", "month").id);
-    // At once: the whole difference is paid and granted.
+    // Immediately: the whole difference is paid and granted.
     expect(preview.amountDue).toBeGreaterThan(990);
     expect(preview.creditsNow).toBeGreaterThan(990);
     expect(await world.credits(userId)).toBe(500 + preview.creditsNow);
@@ -27,7 +27,7 @@ describe("plan changes", () => {
     expect((await on.state(userId))?.tier).toBe("TEAM");
     const down = await on.upgrade(userId, on.plan("BASIC", "month").id);
     expect(down.preview).toMatchObject({ amountDue: 0, creditsNow: 0 });
-    // What is paid for stays until its period ends.
+    // What is paid for stays until the end of its period.
     expect(down.subscription).toMatchObject({
       tier: "TEAM",
       pendingPlan: { planId: on.plan("BASIC", "month").id, effectiveAt: down.preview.effectiveAt },
@@ -52,7 +52,7 @@ describe("plan changes", () => {
       expect(preview.creditsNow).toBeGreaterThan(990);
       expect(preview.creditsNow).toBeLessThanOrEqual(1000);
       expect(await world.credits(userId)).toBe(500 + preview.creditsNow);
-      // Who subscribes now is sold the new credits.
+      // New subscribers get the new number of credits.
       expect(await world.credits(await on.subscriber("BASIC", "month"))).toBe(credits);
       await world.models.plan.update({ where: { id }, data: { credits: 500 } });
       expect(await brokenInvariants(world.models, userId)).toEqual([]);
@@ -155,7 +155,7 @@ describe("plan changes", () => {
     }
     const unused = ((9990 - preview.amountDue) / 999) * 500;
     expect(await on.granted(userId)).toBe(500 + 6000 - Math.ceil(unused));
-    // A dearer tier, too: the unused part of the year would become money at once.
+    // Even a dearer tier waits, because the unused part of the year would immediately be turned into money.
     const months = await on.upgrade(userId, on.plan("PRO", "month").id);
     expect(months.preview).toMatchObject({ amountDue: 0, creditsNow: 0 });
     expect(months.preview.effectiveAt).toBe(subscription.currentPeriodEnd);

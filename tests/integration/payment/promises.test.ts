@@ -1,5 +1,5 @@
-// Promises 1, 2 and 3: webhooks in any number and order, parallel fulfilment, writes to Stripe that happen once.
-// CI size by default; FULL=1 for the size of PROMISES.md. SEED repeats a run.
+// Promises 1, 2 and 3: webhooks in any number and order, parallel fulfilment, writes to Stripe that happen once. Sized
+// for CI by default; FULL=1 selects the size given in PROMISES.md. SEED repeats a run.
 import { beforeAll, describe, expect, it } from "vitest";
 import { CALL_LIMITS } from "../../../server/adapters/stripe/calls.ts";
 import { available } from "../../support/backend.ts";
@@ -12,7 +12,7 @@ const FULL = process.env["FULL"] === "1";
 const size = (full: number, ci: number) => (FULL ? full : ci);
 const TIMEOUT_MS = FULL ? 7_200_000 : 120_000;
 const startedAt = Date.now();
-/** Full sizes take minutes: say where the run is. */
+/** Full sizes take minutes, so report the progress. */
 const say = (text: string) => {
   if (FULL) process.stdout.write(`${Math.round((Date.now() - startedAt) / 1000)} s: ${text}\n`);
 };
@@ -22,7 +22,7 @@ describe("promises of payments", () => {
     available,
     instances: 2,
     webhooks: false,
-    // Real ones: at full size the machine itself may be slow.
+    // Realistic limits: at full size the machine itself may be slow.
     limits: { ...CALL_LIMITS, attemptTimeoutMs: 4_000 },
   });
   let packageId: string;
@@ -139,10 +139,10 @@ describe("promises of payments", () => {
       refunds: control.events("refund.created").length,
     };
     for (let round = 0; round < rounds; round += 1) {
-      // Most rounds cut the connection, as promised; the others go wrong in the other ways.
+      // Most rounds cut the connection, as promised; the others fail in other ways.
       const fault = round % 4 < 3 ? "cut-after" : (faults[(round >> 2) % 4] ?? "cut-after");
       const userId = await world.createUser();
-      // Every fourth: the failure is saved under its key and replayed for a day, with or without the work being done.
+      // Every fourth round: the failure is saved under its key and replayed for a day, with or without the work done.
       const isSaved = round % 4 === 2;
       const saved = round % 8 === 2 ? "500-after" : "500";
       const save = (path: string) => {

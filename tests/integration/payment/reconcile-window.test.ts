@@ -1,4 +1,4 @@
-// How far back reconcile looks: to where a complete run came, whatever has been received since.
+// How far back reconcile looks: to where the last complete run got, whatever has been received since.
 import { afterEach, describe, expect, it } from "vitest";
 import { paymentJobs } from "../../../server/jobs/jobs.ts";
 import { JobFailure } from "../../../server/jobs/runner.ts";
@@ -16,7 +16,7 @@ import { useShop } from "../../support/use-app.ts";
 const DAY_MS = 86_400_000;
 const LISTS = ["listEvents", "listInvoices"] as const;
 
-/** Paid invoices for no subscription. */
+/** Creates paid invoices that belong to no subscription. */
 const others = (count: number): StripeInvoice[] =>
   Array.from({ length: count }, (_, n) => ({
     ...{ id: `in_other${n}`, customerId: null, subscriptionId: null, paymentIntentId: null },
@@ -28,9 +28,9 @@ const others = (count: number): StripeInvoice[] =>
 describe("reconcile's window", () => {
   const held = createHeldCalls();
   let failing: (typeof LISTS)[number] | "getSubscription" | "listDisputes" | null = null;
-  /** What Stripe lists before the invoices that are there. */
+  /** Invoices that Stripe lists before the existing ones. */
   let listedFirst: StripeInvoice[] = [];
-  /** What the key's account lists, which is another one then; null: it is ours. */
+  /** The events that the key's account lists if it is another one; null if it is ours. */
   let elsewhere: StripeEventNotice[] | null = null;
   let stripe: StripePort;
   const failable = (port: StripePort): StripePort => ({
@@ -57,7 +57,7 @@ describe("reconcile's window", () => {
     stripe = port;
     return held.wrap(switchAccount(failable(port), () => elsewhere));
   };
-  // As in production: what Stripe does not know is never closed for that alone.
+  // As in production: nothing is closed merely because Stripe does not know it.
   const world = useShop({ available, webhooks: false, wrapStripe, config: { sandbox: false } });
   const merchant = merchantOf(world);
   afterEach(() => {
@@ -66,7 +66,7 @@ describe("reconcile's window", () => {
     elsewhere = null;
   });
 
-  /** A subscriber all is known of, and a renewal ten days before now that nobody told of. */
+  /** Creates an up-to-date subscriber with a renewal ten days ago that was never reported. */
   const missRenewal = async () => {
     const subscriber = await world.createUser();
     await world.subscribe(subscriber, "plan_basic_month");
@@ -76,14 +76,14 @@ describe("reconcile's window", () => {
     return subscriber;
   };
 
-  /** The first webhook after an outage, before any job has run. */
+  /** Delivers the first webhook after an outage, before any job has run. */
   const deliverNewEvent = async () => {
     await world.buy(await world.createUser(), "pkg_small");
     const newest = world.sandbox.stripe.control.events().at(-1);
     expect(await world.deliverUntilTaken(newest ?? { id: "" })).toBe(200);
   };
 
-  /** From when on each list was asked for while `work` ran. */
+  /** Returns the time from which each list was requested while `work` ran. */
   const askedSince = async (work: () => Promise<unknown>) => {
     const before = held.seen.length;
     await work();
@@ -94,7 +94,7 @@ describe("reconcile's window", () => {
   it("reaches back over an outage though a new event came first", async () => {
     const subscriber = await missRenewal();
     await deliverNewEvent();
-    // Who asks for a day alone has not caught up with those before.
+    // A run for a single day has not caught up with the days before.
     await world.payment.reconcile({ since: new Date(world.clock.now() - DAY_MS) });
     expect(await world.credits(subscriber)).toBe(500);
     expect((await world.payment.reconcile()).problems).toEqual([]);
@@ -250,7 +250,7 @@ describe("reconcile's window", () => {
     expect(await world.deliver(noted ?? { id: "" })).toBe(200);
     expect(await statusOf()).toBe("IGNORED");
     elsewhere = null;
-    // From then on it is an event like any other, also one that fails.
+    // From then on it is an event like any other, which may also fail.
     failing = "listDisputes";
     world.travel({ minutes: 10 });
     await world.payment.retryEvents();

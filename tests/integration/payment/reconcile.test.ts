@@ -1,4 +1,4 @@
-// What webhooks missed is found, that finding it twice changes nothing, and that the catalog syncs.
+// What webhooks missed is found, finding it twice changes nothing, and the catalog is synchronised.
 import { describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
 import { createHeldCalls } from "../../support/held-calls.ts";
@@ -20,7 +20,7 @@ describe("reconcile", () => {
     problems: [],
   };
 
-  /** As if every event so far had been handled without effect: only rows and lists are left to look at. */
+  /** As if every event so far had been handled without effect, so that only rows and lists can be used. */
   const forgetEvents = async () => {
     for (const { id, type, created } of world.sandbox.stripe.control.events()) {
       const event = {
@@ -105,7 +105,7 @@ describe("reconcile", () => {
     expect((await world.payment.history(abandoned, { limit: 5 })).payments[0]?.status).toBe(
       "FAILED",
     );
-    // A renewal with its invoice only.
+    // A renewal known only by its invoice.
     world.travel({ months: 1, minutes: 90 });
     await forgetEvents();
     const renewed = await world.payment.reconcile();
@@ -139,7 +139,7 @@ describe("reconcile", () => {
     expect(await stopped).toHaveLength(1);
     expect(await lookAt(100, stop.signal)).toEqual([]);
     expect(new Set(await lookAt(100))).toEqual(ids);
-    // However few each hour comes to, all have their turn.
+    // However few each hour handles, all get their turn.
     const seen = new Set<unknown>();
     for (let hour = 0; hour < 3 * ids.size; hour += 1) {
       for (const id of await lookAt(1)) seen.add(id);
@@ -158,7 +158,7 @@ describe("reconcile", () => {
     stop.abort();
     const before = held.seen.length;
     gate.open();
-    // Whoever looks at the job's runs has to see that none of them comes to its end.
+    // If no run ever completes, the job's outcome must show it.
     expect((await running).problems).toEqual([expect.stringContaining("stopped early")]);
     expect(held.seen.slice(before)).toEqual([]);
     expect((await world.payment.reconcile()).problems).toEqual([]);
@@ -199,7 +199,7 @@ describe("reconcile", () => {
     });
     const changed = await world.payment.syncCatalog();
     expect(changed.filter((line) => line.includes("price changed"))).toHaveLength(1);
-    // The subscriber keeps the former price: it still counts as the plan, and gives what it was sold with.
+    // The subscriber keeps the former price: it still counts as the plan, with the credits it was sold with.
     world.travel({ months: 1, minutes: 90 });
     await world.payment.reconcile();
     expect(await world.credits(subscriber)).toBe(1000);
@@ -224,7 +224,7 @@ describe("reconcile", () => {
       return price.id;
     };
     const withKey = { lookup_key: `skywork_${planId}`, transfer_lookup_key: "true" };
-    /** In the dashboard, so that nothing is sold here at the price before it is left. */
+    /** Subscribes in the dashboard, so that nothing is sold here at this price before it is dropped. */
     const subscribe = async (userId: string, priceId: string) => {
       await world.payment.portal(userId);
       const { id } = await merchant.post("checkout/sessions", {

@@ -1,5 +1,5 @@
-// What Stripe remembers: a failure saved under an idempotency key is replayed for a day and must lock nobody out,
-// and still at most one object is made per action.
+// What Stripe remembers: a failure saved under an idempotency key is replayed for a day. It must not block the user,
+// and still at most one object is created per action.
 import { beforeAll, describe, expect, it } from "vitest";
 import { createStripeAdapter } from "../../../server/adapters/stripe/stripe.ts";
 import type { ApiRule } from "../../../server/sandbox/src/stripe/api/misbehaviour.ts";
@@ -24,7 +24,7 @@ describe("failures Stripe saved", () => {
   });
 
   const misbehave = (rule: ApiRule) => world.sandbox.stripe.control.misbehave(rule);
-  /** Made objects whose event's object mentions `text`. */
+  /** Counts created objects whose event mentions `text`. */
   const made = (type: string, text: string): number =>
     world.sandbox.stripe.control
       .events(type)

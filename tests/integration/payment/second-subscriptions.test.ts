@@ -1,5 +1,5 @@
-// A second subscription, made past us (dashboard, payment link): it is ended, and all that was paid for it given back,
-// whenever that is heard of and whenever it is paid.
+// A second subscription created without us (dashboard, payment link) is ended, and everything paid for it refunded,
+// whenever it becomes known and whenever it is paid.
 import { describe, expect, it } from "vitest";
 import { missing } from "../../support/another-account.ts";
 import { available } from "../../support/backend.ts";
@@ -9,7 +9,7 @@ import { useSubscribers } from "../../support/subscribers.ts";
 import { useShop } from "../../support/use-app.ts";
 
 describe("a second subscription", () => {
-  /** Subscriptions that Stripe does not know any more. */
+  /** Subscriptions that Stripe no longer knows. */
   const forgotten = new Set<string>();
   const world = useShop({
     available,
@@ -23,7 +23,7 @@ describe("a second subscription", () => {
   const on = useSubscribers(world);
   const merchant = merchantOf(world);
 
-  /** Somebody in the dashboard opens another checkout for the same customer, past us; answers the session. */
+  /** Opens another checkout for the same customer in the dashboard, without us; returns the session. */
   async function checkoutPastUs(userId: string): Promise<string> {
     await world.payment.syncCatalog();
     const made = await merchant.post("checkout/sessions", {
@@ -53,7 +53,7 @@ describe("a second subscription", () => {
     expect(await brokenInvariants(world.models, userId)).toEqual([]);
   });
 
-  /** A paid second subscription that this server has not heard of yet; events wait until `wellBehaved`. */
+  /** Creates a paid second subscription unknown to this server; events are held back until `wellBehaved`. */
   async function unheardSecond(userId: string): Promise<string> {
     const first = await on.stripeIdOf(userId);
     const made = await checkoutPastUs(userId);
@@ -65,7 +65,7 @@ describe("a second subscription", () => {
     return (data as { id: string }[]).find(({ id }) => id !== first)?.id ?? "";
   }
 
-  /** Lets all events arrive, and reconciles. */
+  /** Delivers all events, and reconciles. */
   async function catchUp(): Promise<void> {
     world.sandbox.stripe.control.wellBehaved();
     await world.settled();
@@ -80,7 +80,7 @@ describe("a second subscription", () => {
       proration_behavior: "always_invoice",
     });
 
-  /** What Stripe took and gave back for a subscription, invoice by invoice. */
+  /** Returns what Stripe took and refunded for a subscription, per invoice. */
   async function paidAndRefunded(subscription: string): Promise<[number, number][]> {
     const invoices = (await merchant.get("invoices", { subscription, status: "paid" }))["data"];
     return Promise.all(
@@ -95,7 +95,7 @@ describe("a second subscription", () => {
     );
   }
 
-  // Simulation seed 1393: only its latest invoice was given back.
+  // Simulation seed 1393: only its latest invoice was refunded.
   it("gives back everything that a second subscription was paid, switched before it was heard of", async () => {
     const userId = await on.subscriber("BASIC", "month");
     const second = await unheardSecond(userId);
@@ -159,7 +159,7 @@ describe("a second subscription", () => {
     expect(await paidAndRefunded(second)).toEqual([[1999, 1999]]);
     expect(await world.credits(userId)).toBe(500);
     const { payments } = await world.payment.history(userId, { limit: 50 });
-    // Stripe counts in seconds: the invoice may be dated before the checkout of the same second.
+    // Stripe counts in seconds, so the invoice may be dated before the checkout of the same second.
     expect(payments.map(({ status }) => status).sort()).toEqual(["REFUNDED", "SUCCESS"]);
     expect(await brokenInvariants(world.models, userId)).toEqual([]);
     world.sandbox.stripe.control.wellBehaved();
@@ -193,7 +193,7 @@ describe("a second subscription", () => {
     expect(rows.map(({ status }) => status).sort()).toEqual(["active", "canceled"]);
     expect(await paidAndRefunded(second)).toEqual([[1999, 0]]);
     expect(await world.credits(userId)).toBe(2000);
-    // Where several were overtaken by one another too often, as on a busy machine, they are tried again.
+    // Events that overtook one another too often, as happens on a busy machine, are retried.
     world.travel({ minutes: 10 });
     await world.payment.retryEvents();
     const { events } = await world.payment.listEvents({ limit: 10, status: "FAILED" });
@@ -220,7 +220,7 @@ describe("a second subscription", () => {
       [1999, 1999],
       [1999, 1999],
     ]);
-    // The first one goes on, and its renewal is paid for.
+    // The first one continues, and its renewal is paid.
     expect(await on.state(userId)).toMatchObject({ tier: "BASIC", status: "active" });
     expect(await world.credits(userId)).toBe(1000);
     expect(await brokenInvariants(world.models, userId)).toEqual([]);

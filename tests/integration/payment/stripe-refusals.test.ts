@@ -1,12 +1,12 @@
-// What Stripe's refusals mean: an archived price is replaced, a refused key is never taken for "none", a customer
-// deleted at Stripe is made anew.
+// How Stripe's refusals are handled: an archived price is replaced, a refused key is never taken for "none", a customer
+// deleted at Stripe is created again.
 import { beforeAll, describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
 import { SECRET_KEY } from "../../support/shop.ts";
 import { useShop } from "../../support/use-app.ts";
 
 describe("what Stripe refuses", () => {
-  // As in production: what Stripe does not know is never closed for that alone.
+  // As in production: nothing is closed merely because Stripe does not know it.
   const world = useShop({ available, config: { sandbox: false } });
   let packageId: string;
   let planIds: string[];
@@ -21,7 +21,7 @@ describe("what Stripe refuses", () => {
   });
 
   const [cheap, dear] = [() => planIds[0] ?? "", () => planIds[1] ?? ""];
-  /** What somebody does at the dashboard. */
+  /** Does what a person would do in the dashboard. */
   const atStripe = async (method: "POST" | "DELETE", path: string, body = ""): Promise<void> => {
     const answer = await fetch(`${world.sandbox.stripe.url}/v1/${path}`, {
       method,
@@ -36,7 +36,7 @@ describe("what Stripe refuses", () => {
   const priceOfPlan = async (planId: string): Promise<string> =>
     (await world.models.plan.findUniqueOrThrow({ where: { id: planId } })).stripePriceId ?? "";
   const archivePrice = (priceId: string) => atStripe("POST", `prices/${priceId}`, "active=false");
-  /** Words only, as Stripe refuses archived prices. */
+  /** Refuses with a message only (no code), as Stripe refuses archived prices. */
   const refuseOnce = (path: string) =>
     world.sandbox.stripe.control.misbehave({
       fault: "500",

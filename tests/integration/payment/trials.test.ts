@@ -1,4 +1,4 @@
-// Free trials given by the merchant: nothing is granted for nothing, and the first payment is granted like any other.
+// Free trials given by the merchant: nothing is granted until something is paid; the first payment is like any other.
 import { beforeAll, describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
 import { merchantOf } from "../../support/merchant.ts";
@@ -16,7 +16,7 @@ describe("trials", () => {
     await world.payment.syncCatalog();
   });
 
-  /** A user with a checkout of the merchant's own that begins with a trial. */
+  /** Creates a user with a checkout by the merchant that begins with a trial. */
   async function onTrial(tier: string, interval: "month" | "year", days: number): Promise<string> {
     const userId = await world.createUser();
     await world.payment.portal(userId);
@@ -133,7 +133,7 @@ describe("trials", () => {
     await merchant.post(`subscriptions/${id}`, { trial_end: String(end) });
     await world.settled();
     expect(await on.state(userId)).toMatchObject({ status: "trialing" });
-    // All of the month was unused and is now the customer's balance.
+    // The whole month was unused and is now the customer's balance.
     expect(await world.credits(userId)).toBe(0);
     world.travel({ days: 10, minutes: 61 });
     await world.settled();

@@ -1,4 +1,4 @@
-// Money that buys nothing and does not go back at once: it is given back again where a refund failed, three times at most.
+// Money that buys nothing and cannot be refunded immediately: failed refunds are retried, three times at most.
 import { describe, expect, it } from "vitest";
 import type { StripePort } from "../../../server/payment/stripe/port.ts";
 import { available } from "../../support/backend.ts";
@@ -16,7 +16,7 @@ describe("money that buys nothing", () => {
     },
   });
 
-  /** Somebody whom Stripe knows as a customer, and who is able to delete the account. */
+  /** Creates a user whom Stripe knows as a customer, and who can delete the account. */
   async function customer() {
     const person = await world.person();
     await world.payment.checkout(person.userId, { packageId: "pkg_small" });
@@ -34,7 +34,7 @@ describe("money that buys nothing", () => {
     };
   }
 
-  /** A package that a bank pays after its account was deleted. */
+  /** Creates a package whose delayed bank payment arrives after its account was deleted. */
   async function paidPackage() {
     const { userId, remove } = await customer();
     const { sessionId } = await world.payment.checkout(userId, { packageId: "pkg_small" });
@@ -46,7 +46,7 @@ describe("money that buys nothing", () => {
     return world.models.payment.findUniqueOrThrow({ where: { stripeSessionId: sessionId } });
   }
 
-  /** A renewal that is paid after its account was deleted. */
+  /** Creates a renewal that is paid after its account was deleted. */
   async function paidInvoice() {
     const { userId, customerId, remove } = await customer();
     const { control } = world.sandbox.stripe;

@@ -1,4 +1,4 @@
-// No webhook, however bad, changes what it should not, and that good ones count once.
+// No webhook, however bad, changes what it should not, and good ones count once.
 import { createHmac } from "node:crypto";
 import { request } from "node:http";
 import { gzipSync } from "node:zlib";
@@ -25,7 +25,7 @@ describe("webhooks", () => {
   const sign = (body: string | Buffer, secret: string, at: number, scheme = "v1") =>
     `${scheme}=${createHmac("sha256", secret).update(`${at}.`).update(body).digest("hex")}`;
 
-  /** Posts a body, signed as it should be unless told otherwise; answers the status. */
+  /** Posts a body, correctly signed by default; resolves with the status. */
   async function post(body: string | Buffer, sent: Sent = {}): Promise<number> {
     const at = sent.at ?? Math.floor(world.clock.now() / 1000);
     const header =
@@ -134,7 +134,7 @@ describe("webhooks", () => {
       JSON.stringify(event({ data: { object: null } })),
       JSON.stringify(event({ data: { object: [] } })),
       JSON.stringify(event({ created: "yesterday" })),
-      // Years that no database keeps.
+      // Years that databases do not support.
       JSON.stringify(event({ created: 253_402_300_800 })),
       ...["+010000-01-01T00:00:00.000Z", "-000001-01-01T00:00:00.000Z"].map((created) =>
         JSON.stringify(event({ object: "v2.core.event", created })),

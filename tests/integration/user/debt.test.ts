@@ -1,4 +1,4 @@
-// Deleting an account washes no debt off: whoever returns by the same identity owes it still.
+// Deleting an account does not erase a debt: a user who returns with the same identity still owes it.
 import { randomUUID } from "node:crypto";
 import { beforeAll, describe, expect, it } from "vitest";
 import { auditWholeLedger } from "../../../server/ledger/audit/audit.ts";
@@ -42,7 +42,7 @@ describe("debt", () => {
     const refused = await world.call("credit.spend", "mutation", spend, bearer(second.accessToken));
     expect(refused.code).toBe("INSUFFICIENT_CREDITS");
     expect((await adjust(second.user.id, 100)).data).toMatchObject({ balance: 40 });
-    // Once: a later sign-in carries nothing again, and the erased account owes nothing.
+    // Only once: a later sign-in carries nothing over again, and the erased account owes nothing.
     expect((await world.signIn(email)).user.credits).toBe(40);
     const erased = await models().user.findUnique({ where: { id: first.user.id } });
     expect(erased?.credits).toBe(0);
@@ -54,7 +54,7 @@ describe("debt", () => {
     await remove(first.accessToken, email);
     const second = await world.signIn(email);
     await remove(second.accessToken, email);
-    // A dispute lost on what the first account bought: an entry of the ledger's own on an erased account.
+    // A lost dispute about the first account's purchase: the ledger itself makes an entry on an erased account.
     const { ledger } = world.app;
     for (const [n, amountCredits] of [130, 20].entries()) {
       await ledger.submit({

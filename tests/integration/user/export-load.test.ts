@@ -1,4 +1,4 @@
-// Exports stall nobody (promise 19): one at a time per user, few per server, a page at a time.
+// Exports do not slow others down (promise 19): one at a time per user, few per server, a page at a time.
 import { randomUUID } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { EXPORTS } from "../../../server/user/user.service.ts";
@@ -16,7 +16,7 @@ describe("exports", () => {
 
   const models = () => server.opened.backend.database.models;
 
-  /** Usage of a busy person; ten rows of each millisecond, so that pages end among equals. */
+  /** Creates usage of a busy user; ten rows per millisecond, so that pages end among equal timestamps. */
   async function fill(userId: string, rows: number): Promise<void> {
     const startMs = Date.now() - 86_400_000;
     await models().usageLog.createMany({
@@ -50,7 +50,7 @@ describe("exports", () => {
     const other = await server.signIn("other@example.com");
     await fill(busy.userId, ROWS);
     const spender = server.client(other.accessToken);
-    /** What the one in the middle took. */
+    /** Returns the median duration of the spends. */
     async function spend(): Promise<number> {
       const tookMs: number[] = [];
       for (let n = 0; n < SPENDS; n += 1) {
@@ -65,7 +65,7 @@ describe("exports", () => {
     let spending = true;
     const spends = spend().finally(() => (spending = false));
     const outcomes: PromiseSettledResult<unknown>[] = [];
-    // Again and again, so that every spend meets them, however fast or busy the machine is.
+    // Repeatedly, so that every spend meets exports, however fast or busy the machine is.
     do {
       const asked = Array.from({ length: EXPORTERS }, () => exportOf(busy));
       outcomes.push(...(await Promise.allSettled(asked)));
@@ -75,7 +75,7 @@ describe("exports", () => {
     const refused = outcomes.flatMap((one) =>
       one.status === "rejected" ? [one.reason as unknown] : [],
     );
-    // By the rule and not by the clock: what came while one was under way was refused, kindly.
+    // A matter of rules, not of timing: requests during an export were refused with a proper error.
     expect(whole.length).toBeGreaterThanOrEqual(1);
     expect(whole.length).toBeLessThanOrEqual(outcomes.length / 2);
     for (const reason of refused)

@@ -1,4 +1,4 @@
-// The guide "Move from the ancestor", executed: tables as the ancestor had them, the guide's own SQL, then doctor and sign-in.
+// Executes the guide "Move from the ancestor": tables as the ancestor had them, the guide's SQL, doctor and sign-in.
 import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -12,7 +12,7 @@ import { openTestApp, type TestApp } from "../../support/server.ts";
 
 const GUIDE = join(import.meta.dirname, "../../../docs/guides/move-from-the-ancestor.md");
 
-/** Columns, keys and the server's default collation, as the ancestor's Prisma schema made them. */
+/** Columns, keys and the server's default collation, as created by the ancestor's Prisma schema. */
 const ANCESTOR = `
 CREATE TABLE users (
   id VARCHAR(191) PRIMARY KEY, googleId VARCHAR(191) UNIQUE, email VARCHAR(191) NOT NULL UNIQUE, name VARCHAR(191) NOT NULL,
@@ -35,7 +35,7 @@ CREATE TABLE credit_packages (
 
 const BUYER = "buyer@example.com";
 
-/** People of every kind: never bought, spent into their purchases, refunded, in debt, without Google. */
+/** Users of every kind: never bought, spent into their purchases, refunded, in debt, without Google. */
 const PEOPLE = `
 INSERT INTO users (id, googleId, email, name, credits) VALUES
   ('fresh', '101', 'Fresh@Example.com', 'Fresh', 100),

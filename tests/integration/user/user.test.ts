@@ -1,4 +1,4 @@
-// A person can see, change, take along and erase what is stored about them.
+// A user can see, change, export and erase what is stored about them.
 import { randomUUID } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { createUserService } from "../../../server/user/user.service.ts";
@@ -80,7 +80,7 @@ describe("user", () => {
     for (const secret of ["refreshTokenHash", "previousTokenHash", other.userId, other.email]) {
       expect(text).not.toContain(secret);
     }
-    // A table that gets a userId one day must not be forgotten here.
+    // A table that gets a userId in the future must not be forgotten here.
     const tables = Object.keys(models()).filter((name) => /^[a-z]/.test(name));
     const personal: string[] = [];
     for (const table of tables) {
@@ -88,7 +88,7 @@ describe("user", () => {
       if (delegate?.fields !== undefined && "userId" in delegate.fields) personal.push(table);
     }
     expect(personal.length).toBeGreaterThan(8);
-    // Keys are the client's own; totals are sums of the usage that is exported call by call, checkpoints its balances.
+    // Keys are the client's own, totals sum up usage that is exported call by call, and checkpoints sum up balances.
     const withoutWords = new Set(["idempotencyKey", "usageTotal", "ledgerCheckpoint"]);
     for (const table of personal) {
       const plural = table.endsWith("y") ? `${table.slice(0, -1)}ies` : `${table}s`;
@@ -148,7 +148,7 @@ describe("user", () => {
       await paymentOf(person.userId),
       await paymentOf(other.userId),
     ];
-    // Refused, for nothing was paid here; what was ordered is on record before.
+    // Refused, because nothing was paid here; but the order itself is recorded first.
     for (const paymentId of [second, first, others, first]) {
       const order = { paymentId, reason: `of ${paymentId}`, idempotencyKey: randomUUID() };
       expect((await world.call("admin.refundPayment", "mutation", order, as(admin))).status).toBe(
@@ -189,7 +189,7 @@ describe("user", () => {
   it("erases the person, keeps the money, ends every session at once", async () => {
     const person = await world.person();
     const second = await world.signInAgain(person.userId);
-    // As a sign-in writes it whose address is one of ADMIN_EMAILS.
+    // As written by a sign-in whose address is one of ADMIN_EMAILS.
     const byNobody = { actorId: null, action: "user.setRole", ipAddress: "192.0.2.7" };
     const target = { targetType: "user", targetId: person.userId };
     await models().auditLog.create({
@@ -236,7 +236,7 @@ describe("user", () => {
         where: { action: "user.delete", targetId: person.userId },
       }),
     ).toBe(1);
-    // Nothing of the person is left in any row of theirs.
+    // Nothing of the person is left in any of their rows.
     const everything = JSON.stringify([
       row,
       sessions,
@@ -284,7 +284,7 @@ describe("user", () => {
       user: { email: person.email },
     });
     stripeIsAway = false;
-    // A subscription that began between the two steps stands in the way, and nothing is half erased.
+    // A subscription that began between the two steps prevents the deletion, and nothing is half erased.
     const now = new Date();
     await models().subscription.create({
       data: {

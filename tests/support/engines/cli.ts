@@ -1,7 +1,7 @@
-// The engines' command for CI and for trying something by hand; what it starts outlives it:
-//   npx tsx tests/support/engines/cli.ts install ENGINE          once; a second call does nothing
-//   npx tsx tests/support/engines/cli.ts start ENGINE [PORT]     prints the URL when it answers (loopback, no password)
-//   npx tsx tests/support/engines/cli.ts stop ENGINE PORT        ends it and removes its data
+// Command-line tool that installs and starts engines, for CI and for trying things by hand. What it starts outlives it.
+//   npx tsx tests/support/engines/cli.ts install ENGINE          needed once; a second call does nothing
+//   npx tsx tests/support/engines/cli.ts start ENGINE [PORT]     prints the URL once it answers (loopback, no password)
+//   npx tsx tests/support/engines/cli.ts stop ENGINE PORT        stops it and removes its data
 // ENGINE: mysql, mariadb-11, valkey (fetched from Debian unstable into ENGINES_CACHE), mariadb, redis (installed here).
 import { readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -18,7 +18,7 @@ type Engine = (typeof ENGINES)[number];
 
 const GONE_WITHIN_MS = 30_000;
 
-// Not in the cache: a server that runs as another user may not look into this user's folders.
+// Not in the cache: a server running as another user may not be able to read this user's folders.
 const folderOf = (engine: Engine, port: number): string =>
   join(tmpdir(), `skywork-engine-${engine}-${port}`);
 
@@ -39,7 +39,7 @@ async function start(engine: Engine, wanted: number): Promise<string> {
     port,
     withTables: true,
     lasting,
-    // What the suites kill is the server of the program, never this one: they need no disk to be waited for.
+    // The suites kill only servers they start themselves, never this one, so it does not have to wait for the disk.
     settings: { innodb_flush_log_at_trx_commit: 2, sync_binlog: 0 },
   });
   await server.start();
@@ -49,7 +49,7 @@ async function start(engine: Engine, wanted: number): Promise<string> {
 async function stop(engine: Engine, port: number): Promise<string> {
   const folder = folderOf(engine, port);
   const pid = Number(readFileSync(join(folder, "pid"), "utf8"));
-  // A pid is used again sooner or later: only a process that says it is this server is ended. Redis renames itself.
+  // Pids are reused: only kill a process whose command line identifies it as this server. Redis rewrites its own title.
   const isOurs = (): boolean => {
     try {
       const told = readFileSync(`/proc/${pid}/cmdline`, "utf8");

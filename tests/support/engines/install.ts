@@ -1,4 +1,4 @@
-// Getting the engines this machine's Debian does not ship: unpacked from Debian unstable into a cache folder, never installed.
+// Fetches the engines that this machine's Debian does not ship: unpacked from unstable into a cache, not installed.
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, rename, rm, symlink, writeFile } from "node:fs/promises";
@@ -6,7 +6,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 
-/** An engine that is fetched, and what it is in Debian unstable. */
+/** An engine that is fetched from Debian unstable. */
 export type FetchedEngine = "mysql" | "mariadb-11" | "valkey";
 
 const PACKAGES: Readonly<Record<FetchedEngine, { package: string; program: string }>> = {
@@ -20,10 +20,10 @@ const USUAL_MIRROR = "http://deb.debian.org/debian";
 const APT_WITHIN_MS = 240_000;
 const UNPACK_WITHIN_MS = 60_000;
 const MAX_OUTPUT_BYTES = 16 * 1024 * 1024;
-/** Dependencies of the packages' scripts, which never run here. */
+/** Dependencies of the packages' maintainer scripts, which are never run here. */
 const NOT_UNPACKED =
   /^(perl|libperl|systemd_|adduser|passwd|login|debconf|base-passwd|libpam-modules|init-system)/;
-/** Debian's folder of libraries and its dynamic loader, by processor. */
+/** Debian's library folder and dynamic loader, by processor architecture. */
 const PROCESSORS: Readonly<Record<string, { libraries: string; loader: string }>> = {
   x64: { libraries: "x86_64-linux-gnu", loader: "lib64/ld-linux-x86-64.so.2" },
   arm64: { libraries: "aarch64-linux-gnu", loader: "lib/ld-linux-aarch64.so.1" },
@@ -31,19 +31,19 @@ const PROCESSORS: Readonly<Record<string, { libraries: string; loader: string }>
 
 /** An unpacked engine. */
 export interface InstalledEngine {
-  /** The folder its packages were unpacked into. */
+  /** The folder that its packages were unpacked into. */
   readonly root: string;
-  /** The executable and the arguments that go before its own: it runs under the loader and libraries it came with. */
+  /** The executable and its leading arguments: it runs under the loader and the libraries it was fetched with. */
   readonly command: readonly [string, ...string[]];
 }
 
-/** Where engines are kept: ENGINES_CACHE, else a folder of the user's cache that a fresh clone finds again. */
+/** Returns the folder for fetched engines: ENGINES_CACHE, or one in the user's cache, shared with fresh clones. */
 export function engineCache(): string {
   const cache = process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache");
   return process.env["ENGINES_CACHE"] || join(cache, "skywork-engines");
 }
 
-/** Why `engine` cannot be had here; null where it is in the cache or can be fetched. */
+/** Returns why `engine` cannot be provided here; null if it is cached or can be fetched. */
 export function cannotFetch(engine: FetchedEngine): string | null {
   if (existsSync(join(engineCache(), engine))) return null;
   if (PROCESSORS[process.arch] === undefined || process.platform !== "linux")
@@ -54,8 +54,9 @@ export function cannotFetch(engine: FetchedEngine): string | null {
 }
 
 /**
- * Fetches `engine` (about 100 MB, ten seconds) unless it is in the cache. Safe to run in several processes at once: each
- * unpacks into a folder of its own, and the first to finish puts it in place. Throws with the last lines of what failed.
+ * Fetches `engine` (about 100 MB, ten seconds) unless it is cached. Safe to run in several processes simultaneously:
+ * each unpacks into its own folder, and the first to finish moves it into place. Throws with the last lines of what
+ * failed.
  */
 export async function installEngine(engine: FetchedEngine): Promise<InstalledEngine> {
   const home = join(engineCache(), engine);
@@ -71,7 +72,7 @@ export async function installEngine(engine: FetchedEngine): Promise<InstalledEng
     const { stdout } = await run([...command, "--version"], UNPACK_WITHIN_MS);
     await rm(join(work, "apt"), { recursive: true, force: true });
     await writeFile(join(work, "version"), stdout);
-    // Whoever was faster has put the same thing there.
+    // Another process was faster and has put the same engine there.
     await rename(work, home).catch((error: unknown) => {
       if (!existsSync(home)) throw error;
     });
@@ -97,7 +98,7 @@ function installedAt(engine: FetchedEngine, home: string): InstalledEngine {
   return { root, command: [join(root, loader), "--library-path", folders.join(":"), program] };
 }
 
-/** Downloads a package with what it depends on, by apt with lists and state of its own; answers the files. */
+/** Downloads a package with its dependencies, using apt with private lists and state. Returns the files' paths. */
 async function download(name: string, apt: string): Promise<string[]> {
   for (const folder of ["lists/partial", "cache/archives/partial"])
     await mkdir(join(apt, folder), { recursive: true });
@@ -111,7 +112,7 @@ async function download(name: string, apt: string): Promise<string[]> {
     `Dir::Etc::sourcelist=${apt}/sources.list`,
     "Dir::Etc::sourceparts=/nonexistent",
     "APT::Sandbox::User=root",
-    // Nothing of the system is touched, so nobody needs to be root for its lock.
+    // Nothing of the system is touched, so its lock (and with it root) is not needed.
     "Debug::NoLocking=1",
     "Acquire::Languages=none",
     "Acquire::Retries=3",
@@ -126,7 +127,7 @@ async function download(name: string, apt: string): Promise<string[]> {
   return files.filter((file) => !NOT_UNPACKED.test(file)).map((file) => join(archives, file));
 }
 
-/** Debian's newest packages expect /lib and /usr/lib to be one. */
+/** Debian's newest packages expect a merged /usr, in which /lib is a symlink to /usr/lib. */
 async function unpack(packages: readonly string[], root: string): Promise<void> {
   for (const merged of ["bin", "sbin", "lib", "lib64"]) {
     await mkdir(join(root, "usr", merged), { recursive: true });
@@ -142,7 +143,7 @@ async function unpack(packages: readonly string[], root: string): Promise<void> 
   await rm(archive, { force: true });
 }
 
-/** The mirror this machine's apt uses: on an isolated machine it is the one that can be reached. */
+/** Returns the mirror this machine's apt uses: on an isolated machine it may be the only reachable one. */
 async function mirror(): Promise<string> {
   const ask = ["apt-get", "indextargets", "--format", "$(REPO_URI)"];
   const { stdout } = await run(ask, APT_WITHIN_MS);

@@ -1,40 +1,40 @@
-// How each SQL engine is run: its command line, the user it runs as, and how its data directory is made.
+// How to run each SQL engine: its command line, the user it runs as, and how its data directory is created.
 import { execFile, spawnSync } from "node:child_process";
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { cannotFetch, installEngine } from "./install.ts";
 
-/** `mariadb` and `redis` are those installed on this machine; the others are fetched. */
+/** `mariadb` is the one installed on this machine; the others are fetched. */
 export type SqlEngine = "mysql" | "mariadb" | "mariadb-11";
 
-/** One engine's program. */
+/** The program of one engine. */
 export interface SqlProgram {
   readonly engine: SqlEngine;
-  /** The executable, and the arguments before --defaults-file. */
+  /** The executable and the arguments that precede --defaults-file. */
   readonly command: readonly string[];
-  /** The arguments after --defaults-file. */
+  /** The arguments that follow --defaults-file. */
   readonly args: readonly string[];
-  /** Lines of the configuration it needs beyond what every engine gets. */
+  /** Configuration this engine needs in addition to what every engine gets. */
   readonly settings: Readonly<Record<string, string | number>>;
   readonly identity: { readonly uid: number; readonly gid: number } | undefined;
-  /** Fills a data directory that does not exist or is empty; root gets no password. */
+  /** Populates a data directory that is missing or empty. Root has no password. */
   initialise(data: string): Promise<void>;
 }
 
-// Debian keeps servers where only root looks by itself.
+// Debian installs servers in directories that only root has on its PATH.
 export const ENV = {
   ...process.env,
   PATH: `${process.env["PATH"] ?? ""}:/usr/sbin:/usr/local/sbin`,
 };
 const INITIALISED_WITHIN_MS = 90_000;
 
-/** Whether this program can be started here. */
+/** Whether `program` can be started on this machine. */
 export function isInstalled(program: string, versionFlag = "--version"): boolean {
   return spawnSync(program, [versionFlag], { env: ENV, stdio: "ignore" }).error === undefined;
 }
 
-/** Why no server of `engine` can be started here; null where one can. */
+/** Returns why no server of `engine` can be started here; null if one can. */
 export function engineMissing(engine: SqlEngine): string | null {
   if (engine !== "mariadb") return cannotFetch(engine);
   return isInstalled("mariadbd") && isInstalled("mariadb-install-db", "--help")
@@ -42,16 +42,16 @@ export function engineMissing(engine: SqlEngine): string | null {
     : "mariadbd is not installed here";
 }
 
-/** The program of `engine`, fetched first where that is needed. Throws with the reason where it cannot be had. */
+/** Returns the program of `engine`, fetching it first if necessary. Throws with the reason if it is unavailable. */
 export async function sqlProgram(engine: SqlEngine): Promise<SqlProgram> {
   const missing = engineMissing(engine);
   if (missing !== null) throw new Error(missing);
   return engine === "mariadb" ? debianMariadb() : fetchedProgram(engine);
 }
 
-/** MariaDB as this machine's Debian packages it. */
+/** MariaDB as packaged by this machine's Debian. */
 export function debianMariadb(): SqlProgram {
-  // It refuses to run as root, and Galera's rsync gives root's rights away: there it runs as the package's own user.
+  // MariaDB refuses to run as root, and Galera's rsync drops root's privileges, so it runs as the package's own user.
   const identity = process.getuid?.() === 0 ? identityOf("mysql") : undefined;
   return {
     engine: "mariadb",
@@ -80,7 +80,7 @@ async function fetchedProgram(engine: "mysql" | "mariadb-11"): Promise<SqlProgra
     `--lc-messages-dir=${share}`,
     `--character-sets-dir=${share}/charsets`,
     `--plugin-dir=${root}/usr/lib/mysql/plugin`,
-    // Nobody made a user for it: its data is a test's own, on loopback.
+    // No user was created for it, and its data belongs to one test, on loopback: running as root is fine.
     ...(process.getuid?.() === 0 ? ["--user=root"] : []),
   ];
   const initialise = async (data: string): Promise<void> => {
@@ -89,13 +89,13 @@ async function fetchedProgram(engine: "mysql" | "mariadb-11"): Promise<SqlProgra
     await mkdir(join(data, "mysql"), { recursive: true });
     return runToEnd(command[0], [...base, "--bootstrap"], await mariadbTables(share));
   };
-  // MySQL's second protocol would want a port of its own.
+  // Off: MySQL's X Protocol would need another port.
   const settings: Readonly<Record<string, string>> =
     engine === "mysql" ? { mysqlx: "OFF", "secure-file-priv": "NULL" } : {};
   return { engine, command, args, settings, identity: undefined, initialise };
 }
 
-/** What mariadb-install-db feeds the server, without its script, which wants an installed system. */
+/** The SQL that mariadb-install-db feeds the server. The script itself is not used: it requires an installed system. */
 async function mariadbTables(share: string): Promise<string> {
   const files = ["mariadb_system_tables.sql", "mariadb_system_tables_data.sql"];
   const scripts = await Promise.all(files.map((name) => readFile(join(share, name), "utf8")));
@@ -110,7 +110,7 @@ async function mariadbTables(share: string): Promise<string> {
 async function runToEnd(file: string, args: readonly string[], input: string): Promise<void> {
   const limits = { timeout: INITIALISED_WITHIN_MS, killSignal: "SIGKILL" } as const;
   const running = promisify(execFile)(file, args, limits);
-  // A server that ends early stops reading: its exit code tells.
+  // A server that exits early stops reading its input; its exit code reports the failure.
   running.child.stdin?.on("error", () => undefined).end(input);
   await running;
 }

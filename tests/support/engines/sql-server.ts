@@ -1,4 +1,4 @@
-// A database server of a test's own: data in a folder, a loopback port; it may be killed, frozen and started again.
+// A test's own database server: data in a folder, a loopback port. It can be killed, frozen and restarted.
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, rmSync } from "node:fs";
@@ -14,22 +14,22 @@ import { ENV, type SqlEngine, type SqlProgram, sqlProgram } from "./programs.ts"
 const START_WITHIN_MS = 90_000;
 const LAST_LINES = 25;
 
-/** One server; `start` after `kill` finds the data as the kill left it, at the same port. */
+/** A server. `start` after `kill` finds the data as the kill left it, on the same port. */
 export type SqlServer = Awaited<ReturnType<typeof createSqlServer>>;
 
-/** What a server is made of. */
+/** Options of `createSqlServer`. */
 export interface SqlServerOptions {
   readonly program: SqlProgram;
   readonly port: number;
-  /** False where the directory stays empty (a Galera node fills it). */
+  /** False if the data directory is to stay empty (a Galera node fills it). */
   readonly withTables: boolean;
-  /** Lines of the configuration beyond those of a single server. */
+  /** Configuration in addition to that of a single server. */
   readonly settings?: Readonly<Record<string, string | number>>;
-  /** A folder that outlives this process, as the server then does; a temporary one unless given. */
+  /** A folder that outlives this process, as does the server. Defaults to a temporary folder. */
   readonly lasting?: string;
 }
 
-/** Starts an empty server: durable commits, root without a password, and nothing of this machine's configuration. */
+/** Starts an empty server: durable commits, root without a password, none of this machine's configuration. */
 export async function startSqlServer(engine: SqlEngine): Promise<SqlServer> {
   const program = await sqlProgram(engine);
   const server = await createSqlServer({ program, port: await freePort(), withTables: true });
@@ -42,7 +42,7 @@ export async function startSqlServer(engine: SqlEngine): Promise<SqlServer> {
   return server;
 }
 
-// A test run that ends without its `afterAll` takes its servers along.
+// If a test run ends without reaching its `afterAll`, its servers are killed with it.
 const running = new Set<ChildProcess>();
 const folders = new Set<string>();
 process.on("exit", () => {
@@ -50,7 +50,7 @@ process.on("exit", () => {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
 });
 
-/** A server with its data directory, not started. */
+/** Creates a server with its data directory but does not start it. */
 export async function createSqlServer(options: SqlServerOptions) {
   const { port, program } = options;
   const place = await makePlace(options);
@@ -71,9 +71,9 @@ export async function createSqlServer(options: SqlServerOptions) {
 
   return {
     port,
-    /** For root, without a database. */
+    /** For root, without a database name. */
     url: `mysql://root@127.0.0.1:${port}/`,
-    /** Starts it; resolves once it answers a statement, rejects with the end of its log. */
+    /** Starts it. Resolves once it answers a statement; rejects with the end of its log. */
     async start(args: readonly string[] = []) {
       const started = spawn(executable, [...base, ...args], {
         ...program.identity,
@@ -82,7 +82,7 @@ export async function createSqlServer(options: SqlServerOptions) {
         detached: options.lasting !== undefined,
       });
       child = started;
-      // Who started it need not outlive it: it ends with this process, or lasts on purpose.
+      // Do not keep this process alive for the server: it is killed on exit, or outlives this process on purpose.
       started.unref();
       if (options.lasting === undefined) {
         running.add(started);
@@ -90,21 +90,21 @@ export async function createSqlServer(options: SqlServerOptions) {
       }
       await untilItAnswers(started, query, place.log);
     },
-    /** kill -9, at once. The promise resolves when the process is gone. */
+    /** Sends SIGKILL immediately. Resolves when the process is gone. */
     kill,
-    /** Stops it from answering without closing a connection. */
+    /** Stops it from responding without closing any connection. */
     freeze: () => void child?.kill("SIGSTOP"),
     thaw: () => void child?.kill("SIGCONT"),
-    /** One statement as root over the socket; within a few seconds, or not at all. */
+    /** Runs one statement as root over the socket; rejects if it takes more than a few seconds. */
     query,
-    /** Runs the program once beside the data and returns what it wrote: `--wsrep-recover`, say. */
+    /** Runs the program once on the data and returns its log, for example with `--wsrep-recover`. */
     async runOnce(args: readonly string[]) {
       const output = join(place.folder, "once.log");
       const limits = { ...program.identity, env: ENV, timeout: START_WITHIN_MS };
       await promisify(execFile)(executable, [...base, `--log-error=${output}`, ...args], limits);
       return readFile(output, "utf8");
     },
-    /** Ends the process and removes the data. */
+    /** Kills the process and removes the data. */
     async close() {
       await kill();
       await rm(place.folder, { recursive: true, force: true, maxRetries: 3 });
@@ -113,7 +113,7 @@ export async function createSqlServer(options: SqlServerOptions) {
   };
 }
 
-/** The folder with its configuration and data. */
+/** Creates the folder with its configuration and data. */
 async function makePlace(options: SqlServerOptions) {
   const { program, port, lasting } = options;
   const folder = lasting ?? (await mkdtemp(join(tmpdir(), `skywork-${program.engine}-`)));
@@ -139,7 +139,7 @@ async function makePlace(options: SqlServerOptions) {
   try {
     if (isNew && options.withTables) await program.initialise(data);
   } catch (error) {
-    // Half a data directory would be taken for a whole one.
+    // A partially initialised data directory would be mistaken for a complete one.
     await rm(data, { recursive: true, force: true });
     throw error;
   }

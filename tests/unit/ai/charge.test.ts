@@ -1,4 +1,4 @@
-// What a run that did not complete costs.
+// The price of a run that did not complete.
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { partialCharge } from "../../../server/ai/charge.ts";

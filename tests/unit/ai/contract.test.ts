@@ -1,4 +1,4 @@
-// The bounds of what a run may be given.
+// The limits of a run's input.
 import { describe, expect, it } from "vitest";
 import { contract } from "../../../shared/src/contract.ts";
 

@@ -1,4 +1,4 @@
-// Slides out of a model's JSON while it is being written.
+// Parses slides out of a model's JSON while it is still being written.
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { createDeckParser } from "../../../server/ai/deck-parser.ts";

@@ -1,4 +1,4 @@
-// Ids that a reader of a run resumes from.
+// The ids from which a reader of a run resumes.
 import { expect, it } from "vitest";
 import { endId, eventId, receivedUpTo } from "../../../server/ai/event-ids.ts";
 

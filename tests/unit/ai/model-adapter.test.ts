@@ -1,10 +1,10 @@
-// What the model adapter makes of a provider's figures.
+// How the model adapter interprets a provider's usage figures.
 import { afterEach, expect, it, vi } from "vitest";
 import { createModelAdapter } from "../../../server/adapters/model.ts";
 
 afterEach(() => void vi.unstubAllGlobals());
 
-/** The usage told of by a provider that reports these figures. */
+/** Returns the usage reported for a provider that sends these figures. */
 async function usageFrom(prompt_tokens: unknown, completion_tokens: unknown) {
   const chunks = [
     { choices: [{ index: 0, delta: { content: "Hi" }, finish_reason: "stop" }] },

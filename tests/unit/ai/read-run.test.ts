@@ -1,4 +1,4 @@
-// A reader that comes back with a high event id while the run's output is being sent to Redis once more.
+// A reader that resumes from a high event id while the run's output is being sent to Redis again.
 import { expect, it } from "vitest";
 import type { Run } from "../../../server/ai/ai.types.ts";
 import type { RunStore } from "../../../server/ai/ports.ts";
@@ -7,7 +7,7 @@ import type { OutputPage, RunOutput } from "../../../server/kv/ports.ts";
 
 const END = { type: "end", outcome: "completed", charged: 5, balance: 95 };
 
-/** What somebody reads after event 900, when each look finds one more of `found` as the last event there is. */
+/** Returns what is read after event 900 if each read of the output finds the next of `found` as the last event. */
 async function readAfter900(found: number[]) {
   const [first = 0, ...others] = found;
   let last = first;

@@ -1,4 +1,4 @@
-// A run that nobody reads ends after its grace, and no other, whatever is done to the clock.
+// A run that nobody reads, and only such a run, ends after its grace period, whatever happens to the clock.
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createActiveRuns } from "../../../server/ai/active-runs.ts";
 import type { Run } from "../../../server/ai/ai.types.ts";

@@ -1,4 +1,4 @@
-// Promise 5 for access tokens: only what this server signed as an access token passes (RFC 8725).
+// Promise 5 for access tokens: only what this server signed as an access token is accepted (RFC 8725).
 import { createHmac, generateKeyPairSync } from "node:crypto";
 import { EncryptJWT, SignJWT } from "jose";
 import { describe, expect, it } from "vitest";
@@ -29,7 +29,7 @@ async function codeOf(work: () => unknown): Promise<string> {
   return "ACCEPTED";
 }
 
-/** A token as ours in everything but what `change` says. */
+/** Creates a token like ours except for `change`. */
 function forge(
   change: {
     header?: Record<string, unknown>;
@@ -52,7 +52,7 @@ function forge(
     .sign(new TextEncoder().encode(change.secret ?? SECRET));
 }
 
-/** A token of ours whose payload is written in another way, and signed so. */
+/** Re-signs one of our tokens with a rewritten payload. */
 async function forgeBytes(rewrite: (json: string) => string): Promise<string> {
   const [header = "", payload = ""] = (await forge()).split(".");
   const json = rewrite(Buffer.from(payload, "base64url").toString());
@@ -100,7 +100,7 @@ describe("access tokens", () => {
   it("changed by one character anywhere are refused", async () => {
     const { token } = await make().sign(CLAIMS, FAR_MS);
     for (let index = 0; index < token.length; index += 7) {
-      // Spare bits of a part's last character decode the same; a strict decoder may take them.
+      // The spare bits of a part's last character do not affect the result, so a decoder may accept them.
       if (token[index + 1] === "." || index === token.length - 1) continue;
       const other = token[index] === "A" ? "B" : "A";
       const changed = token.slice(0, index) + other + token.slice(index + 1);

@@ -1,4 +1,4 @@
-// The cookie attributes PROMISES.md asks for, and of reading duplicates as they came.
+// The cookie attributes that PROMISES.md requires, and reading duplicate cookies in the order received.
 import { describe, expect, it } from "vitest";
 import {
   stateCookie,

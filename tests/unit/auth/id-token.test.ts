@@ -1,4 +1,4 @@
-// The checks of an ID token that no honest provider lets a test reach: other algorithms, parties and words.
+// The checks of an ID token that an honest provider never triggers: other algorithms, parties and values.
 import {
   CompactSign,
   createLocalJWKSet,
@@ -17,7 +17,7 @@ const CLIENT = "client.apps.example";
 const GOOGLE = "https://accounts.google.com";
 const rsa = await generateKeyPair("RS256", { extractable: true });
 const ec = await generateKeyPair("ES256", { extractable: true });
-// Without `alg`: the set alone would take these keys for whatever the token says.
+// Without `alg`, so that the key set alone would accept these keys for any algorithm the token names.
 const keys = createLocalJWKSet({
   keys: [
     { ...(await exportJWK(rsa.publicKey)), kid: "rsa" },

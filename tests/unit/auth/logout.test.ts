@@ -1,4 +1,4 @@
-// A logout asks the database once for each session, and again only where it failed.
+// A logout queries the database once for each session, and again only after a failure.
 import { randomUUID } from "node:crypto";
 import { expect, it, vi } from "vitest";
 import { createLogout } from "../../../server/auth/session/presented-token.ts";

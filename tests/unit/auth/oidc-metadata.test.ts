@@ -1,4 +1,4 @@
-// A provider is believed no further than its own issuer, and asked no oftener than needed.
+// A provider is trusted for its own issuer only, and queried no more often than necessary.
 import type { RequestListener } from "node:http";
 import { exportJWK, generateKeyPair, jwtVerify, SignJWT } from "jose";
 import { describe, expect, it, onTestFinished } from "vitest";
@@ -148,7 +148,7 @@ describe("the provider's keys", () => {
     );
     expect(results.every((result) => result.status === "rejected")).toBe(true);
     expect(fetched).toBeLessThanOrEqual(4);
-    // Nobody who came with a good key in the meantime was turned away.
+    // No one with a valid key was turned away in the meantime.
     await jwtVerify(fresh.token, published.keys());
   });
 });

@@ -1,4 +1,4 @@
-// A refresh token is ours or refused, and that a successor is the same everywhere.
+// A refresh token is either ours or refused, and its successor is the same on every instance.
 import { randomUUID } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { createRefreshTokens } from "../../../server/auth/session/refresh-token.ts";

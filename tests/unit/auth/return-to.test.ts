@@ -1,4 +1,4 @@
-// No `returnTo` leaves the frontend (PROMISES.md, sign-in: any open-redirect trick).
+// No `returnTo` leads away from the frontend (PROMISES.md, sign-in: any open-redirect trick).
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { safeReturnTo } from "../../../server/auth/sign-in/return-to.ts";
@@ -78,7 +78,7 @@ describe("safeReturnTo", () => {
         if (kept === null) return;
         const url = new URL(kept, "https://app.example");
         expect(url.origin).toBe("https://app.example");
-        // Neither does it when a router decodes the path and navigates again.
+        // Nor when a router decodes the path and navigates again.
         expect(new URL(decodeURIComponent(url.pathname), "https://app.example").origin).toBe(
           "https://app.example",
         );

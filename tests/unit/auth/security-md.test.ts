@@ -1,4 +1,4 @@
-// SECURITY.md that every line of its table names a suite that is there.
+// Every line of the table in SECURITY.md names an existing suite.
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";

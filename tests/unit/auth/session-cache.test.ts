@@ -1,4 +1,4 @@
-// Authority is remembered without ever being older than the request that asks.
+// Session state is cached without ever being older than the request that asks for it.
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { createSessionCache } from "../../../server/auth/session/session-cache.ts";
 import type { SessionStatus } from "../../../server/auth/auth.types.ts";
@@ -9,7 +9,7 @@ const sinceStartMs = performance.now.bind(performance);
 
 afterEach(() => void vi.restoreAllMocks());
 
-/** A table of sessions and a cache of two instances, with the times they take. */
+/** A table of sessions and a cache shared by two instances, with configurable latencies. */
 function world(options: { cacheMs?: number; away?: boolean } = {}) {
   const table = new Map<string, SessionStatus>();
   const put = (sessionId: string, userId: string, ended = false) =>
@@ -74,7 +74,7 @@ function world(options: { cacheMs?: number; away?: boolean } = {}) {
 describe("authority", () => {
   it("is read once and remembered", async () => {
     const { instance, count } = world();
-    // It is remembered for a second.
+    // Cached for a second, so the clock is frozen.
     vi.spyOn(performance, "now").mockReturnValue(sinceStartMs());
     const one = instance();
     for (let round = 0; round < 20; round++) expect((await one.get(WANTED))?.userId).toBe("u1");
@@ -100,7 +100,7 @@ describe("authority", () => {
     const { instance, put } = world({ cacheMs: 3 });
     const [one, two] = [instance(), instance()];
     await two.get(WANTED);
-    // Readers all the time, so that the reads of others are under way at every moment.
+    // Constant readers, so that other reads are in flight at every moment.
     let running = true;
     const readers = Array.from({ length: 5 }, async () => {
       while (running) await two.get(WANTED);

@@ -1,4 +1,4 @@
-// A sign-in can be ended only by the browser that began it, within 10 minutes.
+// A sign-in can be completed only by the browser that began it, within 10 minutes.
 import { describe, expect, it } from "vitest";
 import {
   createSignInStates,

@@ -1,4 +1,4 @@
-// Server-sent events over fetch: what is resumed from after a cut, answers that do not come, and what closing ends.
+// Server-sent events over fetch: where they resume after a lost connection, missing answers, the effects of closing.
 import { afterEach, expect, it, vi } from "vitest";
 import { FetchEventSource } from "../../../shared/src/event-source.ts";
 
@@ -6,7 +6,7 @@ afterEach(() => void vi.useRealTimers());
 
 const EVENT_STREAM = { headers: { "content-type": "text/event-stream" } };
 
-/** A fetch that answers each call with the next of `bodies`, and tells the Last-Event-ID it was called with. */
+/** A fetch that answers each call with the next of `bodies` and records the Last-Event-ID it was called with. */
 function answering(bodies: readonly string[]) {
   const asked: (string | null)[] = [];
   const fetch: typeof globalThis.fetch = (_url, init) => {
@@ -103,7 +103,7 @@ it("stays closed when it is closed as the head of an answer arrives", async () =
     headers: () => Promise.resolve({}),
     fetch: () => {
       asked += 1;
-      // Nobody heeds the signal any more: the head is there.
+      // The response's head has arrived, so the signal has no further effect.
       queueMicrotask(() => source.close());
       return Promise.resolve(new Response(new ReadableStream({ cancel }), EVENT_STREAM));
     },
@@ -115,7 +115,7 @@ it("stays closed when it is closed as the head of an answer arrives", async () =
   expect(vi.getTimerCount()).toBe(0);
 });
 
-/** A source whose every connection gets `answer`: when it asked, and what it was told. */
+/** Opens a source whose connections all get `answer`; returns when it connected, and the errors it reported. */
 function connecting(answer: (signal: AbortSignal) => Response) {
   const askedAtMs: number[] = [];
   const problems: (string | undefined)[] = [];
@@ -130,7 +130,7 @@ function connecting(answer: (signal: AbortSignal) => Response) {
   return { source, askedAtMs, problems };
 }
 
-/** A body that ends with its request alone. */
+/** A body that ends only when its request is aborted. */
 const endless = (signal: AbortSignal) =>
   new ReadableStream({
     start: (body) => signal.addEventListener("abort", () => body.error(signal.reason)),

@@ -1,4 +1,4 @@
-// A stream whose access token has ended while the server cannot renew it comes back by itself; a call is repeated as nobody else.
+// A stream whose expired access token cannot be renewed at first reconnects automatically; calls never switch users.
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createClient } from "../../../shared/src/client.ts";
 
@@ -25,7 +25,7 @@ const openStream = () =>
     { headers: { "content-type": "text/event-stream" } },
   );
 
-/** A client with an ended access token; its refreshes get the next of `answers`, the last one for good. */
+/** A client with an expired access token; its refreshes get the next of `answers`, and the last one repeatedly. */
 function subscribing(answers: readonly (() => Promise<Response>)[]) {
   const seen = { refreshes: 0, streams: 0, started: 0, lost: 0, errors: [] as string[] };
   const client = createClient({
@@ -99,7 +99,7 @@ it("asks for no more tokens once nobody listens, and ever more slowly before", a
   expect(seen.refreshes).toBe(before);
 });
 
-/** An access token of this person. */
+/** An access token for this person. */
 const tokenOf = (sub: string, n: number) =>
   `e30.${Buffer.from(JSON.stringify({ sub, n })).toString("base64url")}.signature`;
 
@@ -109,7 +109,7 @@ const outcomeOf = (call: Promise<unknown>) =>
     (error: unknown) => (error as Error).message,
   );
 
-/** A browser's client whose cookie is whoever's `cookieOf` says, at a server that takes no tokens of `expired`. */
+/** A browser's client whose cookie belongs to `cookieOf()`, on a server that rejects the tokens in `expired`. */
 function signedInByCookie(cookieOf: () => string, getAccessToken?: () => string) {
   const expired = new Set<string>();
   const seen = {
@@ -171,12 +171,12 @@ describe("a call refused for one person", () => {
     expireAll();
     cookie = "bob";
     const update = () => settle(client.user.update.mutate({ name: "Ada" }));
-    // Nor are the next ones: this page is still hers. And his cookie is left alone.
+    // Nor are later calls: this page is still hers. And his cookie is left alone.
     for (let n = 0; n < 10; n++) expect(await update()).toBe("TOKEN_EXPIRED");
     expect(seen.tokens).toEqual([tokenOf("ada", 0)]);
     expect(seen.calls).toEqual([tokenOf("ada", 0), ...Array<null>(9).fill(null)]);
     expect(seen).toMatchObject({ refreshes: 1, signedOut: 1 });
-    // Who asks for the cookie's token takes whoever's it is.
+    // A caller that explicitly asks for the cookie's token gets it, whoever it belongs to.
     expect(await settle(client.auth.refresh.mutate({}))).toBe("done");
     expect(await update()).toBe("done");
     expect(seen.calls.at(-1)).toBe(tokenOf("bob", 1));

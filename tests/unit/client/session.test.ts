@@ -1,4 +1,4 @@
-// The client's sign-in: a refresh whose answer does not come, clocks that are set, and tabs that renew one cookie.
+// The client's session: a refresh that is not answered, clocks that are set, and tabs that renew one cookie.
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { type ClientSession, createSession } from "../../../shared/src/session.ts";
 import { refreshInTurn } from "../../../shared/src/turns.ts";
@@ -9,7 +9,7 @@ const renewed = (accessToken: string) =>
 const renew = (session: ClientSession) =>
   session.renew({ sinceMs: performance.now(), person: null });
 
-/** A request that is not answered before its caller gives up. */
+/** A request that is not answered before its caller aborts it. */
 const unanswered = (signal: AbortSignal | null | undefined) =>
   new Promise<Response>((_resolve, reject) => {
     signal?.addEventListener("abort", () => reject(new Error("aborted")));
@@ -39,7 +39,7 @@ describe("a refresh", () => {
     const renewing = renew(session);
     await vi.advanceTimersByTimeAsync(10_000);
     expect(askedAtMs).toHaveLength(2);
-    // The server's grace (docs/decisions/0031).
+    // Within the server's grace period (docs/decisions/0031).
     expect((askedAtMs[1] ?? 0) - (askedAtMs[0] ?? 0)).toBeLessThan(10_000);
     expect(await renewing).toBe("renewed");
     expect(await session.accessToken()).toBe("access 2");
@@ -91,7 +91,7 @@ describe("a refresh", () => {
   });
 });
 
-/** The locks that a browser's tabs share: whoever asks waits for those who asked before. */
+/** The locks shared by a browser's tabs: requests are granted in order. */
 function sharedLocks() {
   let last: Promise<unknown> = Promise.resolve();
   return {
@@ -184,7 +184,7 @@ describe("tabs of one browser", () => {
     );
     await vi.advanceTimersByTimeAsync(16_100);
     await Promise.all(tabs);
-    // And those who come when that is over wait for nobody.
+    // Later ones do not have to wait at all.
     await refreshInTurn(() => Promise.resolve());
     expect(Math.max(...begunAtMs)).toBeLessThan(16_100);
     expect(performance.now() - startedAtMs).toBeLessThan(16_200);

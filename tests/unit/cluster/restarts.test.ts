@@ -1,4 +1,4 @@
-// How a worker's place deals with crashes: it waits longer each time, and gives up at the fifth early one.
+// How the parent reacts to crashes of a worker: longer and longer pauses, giving up at the fifth early crash.
 import { expect, test } from "vitest";
 import { countCrashes } from "../../../server/cluster/restarts.ts";
 

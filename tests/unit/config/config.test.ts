@@ -1,4 +1,4 @@
-// A wrong environment is told in full, each problem with how to mend it, and a right one is understood.
+// A wrong environment is reported in full, each problem with its remedy, and a correct one is understood.
 import { readFileSync } from "node:fs";
 import { parseEnv } from "node:util";
 import { describe, expect, test } from "vitest";
@@ -84,7 +84,7 @@ test("production asks for the variables that the table marks, and for no others"
   expect(new Set(asked)).toEqual(new Set(marked));
 });
 
-/** What makes an otherwise good production environment bad, and the variable the sentence must name. */
+/** What makes an otherwise good production environment bad, and the variable that the error must name. */
 const REFUSED: readonly (readonly [string, Record<string, string>, string])[] = [
   ["a short secret", { JWT_SECRET: "Zk3v9QmT1xW7rB5nC8yL2pH6sD4f" }, "JWT_SECRET"],
   [

@@ -1,4 +1,4 @@
-// What the commands know of the environment: `.env` under the process's own, blank as unset, whoever reads it.
+// How commands read the environment: `.env` as a fallback, blank as unset, the same for every reader.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -16,7 +16,7 @@ beforeEach(() => {
 });
 afterEach(() => {
   process.chdir(outside.directory);
-  // The object itself stays: `.env` is loaded past a copy of it.
+  // The process.env object itself is kept; its entries are restored.
   delete process.env["DATABASE_URL"];
   Object.assign(process.env, outside.environment);
   rmSync(folder, { recursive: true });

@@ -1,5 +1,5 @@
-// A variable that looks like ours is told, and one that is another program's is not; and that a list
-// of secrets without an entry is refused.
+// A variable that looks like a misspelt one of ours is reported, one of another program is not, and a list of secrets
+// without entries is refused.
 import { describe, expect, test } from "vitest";
 import { ConfigError, parseConfig } from "../../../server/config/parse-config.ts";
 import { VARIABLE_NAMES } from "../../../server/config/variables.ts";

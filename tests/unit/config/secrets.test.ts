@@ -1,4 +1,4 @@
-// Development keeps its secrets: strong, private to the user, the same after a restart.
+// Development secrets are persistent: strong, private to the user, the same after a restart.
 import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

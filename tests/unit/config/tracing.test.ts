@@ -1,4 +1,4 @@
-// OpenTelemetry's own variables: what they mean is the standard's, not ours.
+// OpenTelemetry's own variables: their meaning is defined by its specification, not by us.
 import { expect, test } from "vitest";
 import { parseConfig } from "../../../server/config/parse-config.ts";
 import type { SamplerName } from "../../../server/config/config.ts";
@@ -81,7 +81,7 @@ test.each<[SamplerName, number, string | undefined, boolean]>([
     },
     onTrouble: () => undefined,
   });
-  // Not ended, so that nothing is sent.
+  // The span is never ended, so nothing is exported.
   const span = tracer.beginRequest({ traceparent: header });
   expect(span.isSampled).toBe(kept);
   expect(span.run(() => tracer.begin("inner").isSampled)).toBe(kept);

@@ -1,4 +1,4 @@
-// Each variable is defined once, its secret parts reach the logger's list, and half-set AI variables are warned of.
+// Each variable is defined once, secret values reach the logger's list, half-configured AI variables cause a warning.
 import { describe, expect, test } from "vitest";
 import { parseConfig } from "../../../server/config/parse-config.ts";
 import { GROUPS, VARIABLE_NAMES, VARIABLES } from "../../../server/config/variables.ts";

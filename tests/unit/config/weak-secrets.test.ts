@@ -1,4 +1,4 @@
-// Production takes no secret somebody else may know or guess, and takes what openssl makes.
+// Production rejects secrets that others may know or guess, and accepts what openssl generates.
 import { randomBytes, randomUUID } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { PUBLISHED, isPlaceholder, findWeakness } from "../../../server/config/weak-secrets.ts";
@@ -41,7 +41,7 @@ describe("a secret", () => {
     const refused = makers.flatMap((make) =>
       Array.from({ length: 2_000 }, make).filter((value) => findWeakness(value) !== null),
     );
-    // One in a hundred thousand looks like something by chance.
+    // One in a hundred thousand looks weak by chance.
     expect(refused.length).toBeLessThanOrEqual(2);
   });
 

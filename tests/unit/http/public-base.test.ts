@@ -1,4 +1,4 @@
-// The addresses that browsers are told, behind a proxy that serves this API under a path of its own.
+// The URLs given to browsers behind a proxy that serves this API under a path prefix.
 import { expect, it } from "vitest";
 import { createOpenApi } from "../../../server/http/openapi/openapi.ts";
 import { publicBaseOf } from "../../../server/lib/public-base.ts";

@@ -1,4 +1,4 @@
-// A refused client is refused until its window ends, whatever the wall clock does meanwhile.
+// A refused client is refused until its window ends, whatever happens to the wall clock meanwhile.
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { createRateLimits } from "../../../server/http/rate-limits.ts";
 import { createMemoryLimiter } from "../../../server/kv/memory.ts";
@@ -10,7 +10,7 @@ const HOUR_MS = 3_600_000;
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-/** Limits of one call in a window; what a call is refused with, or null. */
+/** Limits of one call per window; returns the error a call is refused with, or null. */
 function openLimits(limiter: (rule: LimiterRule) => Limiter) {
   const config = { rateLimit: { windowMs: WINDOW_MS, maxRequests: 1 } };
   const limits = createRateLimits({ backend: { limiter }, config, onLimited: () => undefined });

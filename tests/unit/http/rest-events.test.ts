@@ -1,4 +1,4 @@
-// Streams of events over REST: when they begin, and what they keep.
+// Event streams over REST: when they begin, and what they retain.
 import { queryObjects } from "node:v8";
 import { expect, it, onTestFinished } from "vitest";
 import { sendEvents } from "../../../server/http/rest/events.ts";

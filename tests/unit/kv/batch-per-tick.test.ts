@@ -1,4 +1,4 @@
-// Questions of one turn are asked together, and everybody gets their own answer.
+// Questions of the same tick are sent together, and each caller gets its own answer.
 import { expect, test } from "vitest";
 import { batchPerTick } from "../../../server/kv/redis/batch-per-tick.ts";
 

@@ -1,4 +1,4 @@
-// What the cache in Redis does with changes that Redis did not take, without an outage or while one ends.
+// How the Redis cache handles changes that Redis did not accept, without an outage or while one ends.
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { openMemory } from "../../../server/kv/memory.ts";
 import { createRedisCache } from "../../../server/kv/redis/cache.ts";
@@ -7,14 +7,14 @@ import type { RedisClient } from "../../../server/kv/redis/client.ts";
 import { balanceKey, createAnnounce, TOMBSTONE } from "../../../server/ledger/balance-cache.ts";
 import { silent as logger } from "../../support/silent.ts";
 
-/** A Redis that can refuse or hold commands, behind a circuit that the test opens and closes. */
+/** A Redis that can refuse or hold back commands, behind a circuit that the test opens and closes. */
 function openRedis() {
   const entries = new Map<string, string>();
   const redis = {
     entries,
     open: false,
     refusesSets: false,
-    /** Resolves held deletions; null: none is held. */
+    /** Deletions wait for this promise; null if they are not held back. */
     held: null as Promise<void> | null,
     recover: async (): Promise<void> => undefined,
   };
@@ -60,7 +60,7 @@ describe("changes that Redis did not take", () => {
     let letGo = (): void => undefined;
     redis.held = new Promise((resolve) => (letGo = resolve));
     const recovered = redis.recover();
-    // The circuit is still open: Redis does not hear of this one, and the round under way does not know of it.
+    // The circuit is still open: this deletion does not reach Redis, and the recovery in progress does not know of it.
     await cache.delete("b");
     letGo();
     redis.held = null;
@@ -84,7 +84,7 @@ describe("changes that Redis did not take", () => {
     redis.held = null;
     await recovered;
     redis.open = false;
-    // Of another instance, after the first deletion and before the second, which Redis did not hear.
+    // Written by another instance after the first deletion and before the second, which did not reach Redis.
     redis.entries.set("test:a", "older");
     await vi.advanceTimersByTimeAsync(5_000);
     expect(redis.entries.has("test:a")).toBe(false);
@@ -124,7 +124,7 @@ describe("tombstones of changed balances", () => {
   function openAnnounce() {
     const { redis, cache } = openRedis();
     const announce = createAnnounce({ cache, pubsub: openMemory().pubsub, logger });
-    /** What a reader who found nothing puts there. */
+    /** What a reader that found nothing writes. */
     const fill = () => cache.setIfAbsent(key, "filled", 10);
     return { redis, announce, fill, stored: () => redis.entries.get(`test:${key}`) };
   }

@@ -1,4 +1,4 @@
-// A client that ioredis gives up is connected again, for as long as somebody wants it.
+// A client that ioredis has given up on is reconnected for as long as it is in use.
 import { EventEmitter } from "node:events";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { connectWhenGivenUp, type RedisClient } from "../../../server/kv/redis/client.ts";

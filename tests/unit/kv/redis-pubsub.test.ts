@@ -1,4 +1,4 @@
-// Whether the connection that listens is alive is told by messages to itself, not by a PING that another node may answer.
+// The subscriber connection is checked by messages to itself, not by a PING, which another node might answer.
 import { EventEmitter } from "node:events";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { RedisCircuit } from "../../../server/kv/redis/circuit-breaker.ts";
@@ -6,7 +6,7 @@ import type { RedisClient } from "../../../server/kv/redis/client.ts";
 import { createRedisPubSub } from "../../../server/kv/redis/pubsub.ts";
 import { silent } from "../../support/silent.ts";
 
-/** A Redis whose subscribing connection can go deaf, and whose publishing one can be away. */
+/** A Redis whose subscriber connection can stop receiving, and whose publisher connection can be unavailable. */
 function openPubSub() {
   const redis = { isDeaf: false, isAway: false, hangUps: 0 };
   const subscriber = Object.assign(new EventEmitter(), {

@@ -1,5 +1,5 @@
-// How long the output of runs is kept in Redis, and mirrored there, where the clock of its producer is set; and what a
-// producer answers who misses some of it.
+// How long the output of runs is kept in Redis, and mirrored there, if its producer's clock is set; and how a producer
+// responds to an instance that is missing some of it.
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { openMemory } from "../../../server/kv/memory.ts";
@@ -11,7 +11,7 @@ import { silent } from "../../support/silent.ts";
 beforeEach(() => void vi.useFakeTimers({ toFake: ["Date", "performance", "setTimeout"] }));
 afterEach(() => void vi.useRealTimers());
 
-/** An output whose appends to Redis are noted: time to live and data. */
+/** An output whose appends to Redis are recorded with their TTL and data. */
 function openOutput() {
   const appends: { ttlMs: number; data: string }[] = [];
   const redis = { takesEvents: true };
@@ -62,7 +62,7 @@ it("answers who misses something once Redis has all there is, and not before", a
   const answersTo = async (ask: () => unknown) => {
     answers = 0;
     await ask();
-    // Messages take a turn of the event loop each.
+    // Each message takes a turn of the event loop.
     for (let turn = 0; turn < 5; turn += 1) await nextTurn();
     return answers;
   };

@@ -1,4 +1,4 @@
-// The life of a hold, step by step: what each writes, what it refuses, and what it leaves alone.
+// The life of a hold, step by step: what each step writes, refuses, and leaves alone.
 import { describe, expect, test } from "vitest";
 import type { Account } from "../../../server/ledger/model/account.ts";
 import { release, reserve, settle } from "../../../server/ledger/operations/hold.ts";
@@ -76,7 +76,7 @@ describe("reserve", () => {
       code: "RATE_LIMITED",
       details: { retryAfterSeconds: 1 },
     });
-    // Without a limit the same key goes through, and an ended hold no longer counts.
+    // Without a limit the same key is accepted, and an ended hold no longer counts.
     expect(refusal(() => reserve(account, reserving(1), context("x"))).code).toBe("OK");
     const ending = { kind: "release" as const, userId, holdId: "ai:1" };
     const freed = release(account, ending, context("r")).account;
@@ -168,7 +168,7 @@ describe("settle", () => {
 
   test("goes on to free credits, then to credits under other holds, then into debt, where its own lots were emptied", () => {
     const other = reserve(held(), reserving(6), context("h2")).account;
-    // A refund took all of `a` and left of `b` four credits, all of them under the other hold but one.
+    // A refund took all of `a` and left four credits of `b`, all but one of them under the other hold.
     const cut: Account = {
       ...other,
       credits: 7,
@@ -176,7 +176,7 @@ describe("settle", () => {
       holds: other.holds.map((hold) => (hold.id === "h2" ? { ...hold, lots: [["d", 4]] } : hold)),
     };
     const five = settle(cut, settling(), context("op"));
-    // Its own (b: 1), the free ones (c: 2), the other hold's (d: 2).
+    // Its own (b: 1), the free ones (c: 2), then the other hold's (d: 2).
     expect(remaining(five.account)).toEqual({ a: 0, b: 0, c: 0, d: 2 });
     expect(five.account.credits).toBe(2);
     const poor = { ...cut, credits: 3, lots: [lot("a", 0), lot("b", 3)] };

@@ -1,4 +1,4 @@
-// Spends, corrections and carried debt, each by itself: what it writes, what it refuses, and what it leaves alone.
+// Spends, corrections and carried debt separately: what each writes, refuses, and leaves alone.
 import { describe, expect, test } from "vitest";
 import { MAX_BALANCE_CREDITS } from "../../../server/ledger/model/account.ts";
 import { decide } from "../../../server/ledger/operations/decide.ts";
@@ -113,7 +113,7 @@ describe("an administrator's correction", () => {
       code: "VALIDATION_FAILED",
       details: { fields: { expiresAt: ["Name a moment in the future."] } },
     });
-    // What is taken has no end of its own.
+    // Credits that are taken away have no expiry.
     expect(refusal(() => adjust(account, correcting(-1, new Date(NOW)), context("op"))).code).toBe(
       "OK",
     );

@@ -1,4 +1,4 @@
-// Shows the small pure parts of the ledger: shares, ids, the fair queue.
+// The small pure parts of the ledger: shares, ids, the fair queue.
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { inputHash } from "../../../server/ledger/idempotency.ts";
@@ -16,7 +16,7 @@ describe("shares", () => {
         let taken = 0;
         for (const part of parts) {
           refunded = Math.min(paid, refunded + part);
-          // What is taken for this refund: the share of all refunds so far, less what was taken before.
+          // This refund takes the share of all refunds so far, less what was taken before.
           taken += creditShare(credits, refunded, paid) - taken;
           expect(taken).toBe(Number((BigInt(credits) * BigInt(refunded)) / BigInt(paid)));
         }

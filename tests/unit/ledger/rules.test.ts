@@ -1,4 +1,4 @@
-// Shows that the pure rules do what an independent model does, step for step, and keep every invariant.
+// The pure rules behave like an independent model, step by step, and keep every invariant.
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Account, Entry, StoredKey } from "../../../server/ledger/model/account.ts";
@@ -7,7 +7,7 @@ import { accountWith, userId } from "../../support/ledger-account.ts";
 import { createModel, type ModelAnswer, type ModelStep } from "../../support/ledger-model.ts";
 import { operationOf, steps } from "../../support/ledger-steps.ts";
 
-/** One user's account under the rules alone, with everything a database would keep. */
+/** One user's account under the rules alone, with everything that a database would store. */
 function createBook() {
   let account = accountWith([]);
   const entries: Entry[] = [];
@@ -41,7 +41,7 @@ function createBook() {
   return { run, entries, account: () => account };
 }
 
-/** The invariants that do not hold; entries before `from` were looked at before. */
+/** Returns the violated invariants; entries before `from` have already been checked. */
 function broken(account: Account, entries: readonly Entry[], from: number, cut: boolean): string[] {
   const problems: string[] = [];
   const check = (holds: boolean, what: string) => {
@@ -88,7 +88,7 @@ describe("the rules", () => {
           cut ||= one.do === "takeBack" || (one.do === "adjust" && one.amount < 0);
           expect(broken(book.account(), book.entries, before.seq, cut)).toEqual([]);
           const available = credits - held;
-          // Invariant 3: only a refund, dispute or administrator may take more than is there.
+          // Invariant 3: only a refund, dispute or administrator may take more than is available.
           if (one.do !== "takeBack" && one.do !== "adjust")
             expect(available).toBeGreaterThanOrEqual(Math.min(0, before.credits - before.held));
         }

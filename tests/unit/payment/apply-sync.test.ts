@@ -1,4 +1,4 @@
-// What a sync writes is told of also where the database does not say that it is there.
+// Changes written by a sync are published even if the outcome of its COMMIT is unknown.
 import { expect, it } from "vitest";
 import { AppError } from "../../../server/lib/errors.ts";
 import type { PaymentStore } from "../../../server/payment/ports.ts";

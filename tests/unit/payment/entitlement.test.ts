@@ -32,7 +32,7 @@ const line = (plan: Plan, interval: "month" | "year", amount: number, from = sta
 const total = (lines: PaidLine[]) =>
   scheduleGrants(lines, start).reduce((sum, grant) => sum + grant.credits, 0);
 
-/** What Stripe bills for a change with this much of the period left: each line rounded by itself. */
+/** What Stripe bills for a change when this share of the period is left: each line is rounded separately. */
 const change = (from: Plan, to: Plan, left: number, interval: "month" | "year" = "month") => {
   const factor = interval === "year" ? 10 : 1;
   const length = (interval === "year" ? yearEnd : monthEnd).getTime() - start.getTime();
@@ -80,7 +80,7 @@ describe("entitlement", () => {
     expect(scheduled.at(-1)?.expiresAt.toISOString().slice(0, 10)).toBe("2029-03-29");
   });
 
-  // Simulation seed 1233: a switch to a year and away again moves the anchor before the invoice is looked at.
+  // Simulation seed 1233: switching to a year and back moves the anchor before the invoice is processed.
   it("gives a year its first month at once though the subscription's anchor has moved since", () => {
     const movedBy = fc.oneof(
       fc.integer({ min: 1_000, max: 60_000 }),
@@ -121,7 +121,7 @@ describe("entitlement", () => {
       fc.property(pair, share, ([from, to], left) => {
         const credits = total(change(from, to, left));
         const fair = (to.credits - from.credits) * left;
-        // Stripe rounds each line to a cent; a cent is worth less than two credits at these prices.
+        // Stripe rounds each line to a cent, and a cent is worth less than two credits at these prices.
         expect(Math.abs(credits - fair)).toBeLessThanOrEqual(4);
       }),
       { numRuns: 1_000 },
@@ -137,7 +137,7 @@ describe("entitlement", () => {
         lefts.forEach((left, step) => {
           credits += total(change(TIERS[step] ?? BASIC, TIERS[step + 1] ?? TEAM, left));
         });
-        // What the same time on each plan is worth: the area under the plans.
+        // The fair value of each time span on its plan: the area under the plans.
         const bounds = [1, ...lefts, 0];
         const fair = bounds.slice(0, -1).reduce((sum, left, step) => {
           const until = bounds[step + 1] ?? 0;
@@ -160,7 +160,7 @@ describe("entitlement", () => {
           true,
         );
         const whole = scheduled.slice(1).map(({ credits }) => credits);
-        // Months are not equal parts of a year: only the first of the remaining ones may carry the difference.
+        // Months are not equal parts of a year, so only the first of the remaining months may carry the difference.
         for (const credits of whole.slice(1))
           expect(Math.abs(credits - (to.credits - from.credits))).toBeLessThanOrEqual(1);
       }),

@@ -40,7 +40,7 @@ const line = ({ tier, quantity }: Held, share: number, sign: 1 | -1): PaidLine =
   };
 };
 
-/** A paid invoice with its credits granted, and `back` parts of a hundred of its money given back. */
+/** A paid invoice with its credits granted, and `back` hundredths of its money returned. */
 function paid(lines: readonly PaidLine[], back: readonly [number, number, number]): KeptPayment {
   const total = lines.reduce((sum, { amount }) => sum + amount, 0);
   const share = (part: number): number => (total <= 0 ? 0 : Math.floor((total * part) / 300));
@@ -66,7 +66,7 @@ function paid(lines: readonly PaidLine[], back: readonly [number, number, number
 const hundredth = fc.integer({ min: 0, max: 100 });
 const step = fc.record({
   to: fc.record({ tier: fc.integer({ min: 0, max: 2 }), quantity: fc.integer({ min: 1, max: 5 }) }),
-  /** How much of what was left of the period is left. */
+  /** The share of the remaining period that is still left. */
   left: fc.double({ min: 0.5, max: 1, noNaN: true }),
   back: fc.tuple(hundredth, hundredth, hundredth),
   isGivenBack: fc.boolean(),
@@ -93,7 +93,7 @@ describe("kept credits", () => {
             0,
           );
           const kept = given - creditsToReturn(payments, new Date(0));
-          // By itself, in floating point: each line its share of its plan, less what is back of the invoice's money.
+          // Calculated independently, in floating point: each line buys its share of its plan, less the money returned.
           const bought = payments.reduce((sum, it) => {
             const { lines } = JSON.parse(it.invoiceLines ?? "") as { lines: PaidLine[] };
             const worth = lines.reduce(
@@ -102,14 +102,14 @@ describe("kept credits", () => {
               0,
             );
             const isBack = it.refundedAmount + it.creditedAmount + it.disputedAmount;
-            // What gives credits back in all gives them back whole, whatever becomes of its money.
+            // An invoice that gives credits back overall does so in full, whatever happens to its money.
             const stays = worth < 0 || isBack === 0 ? 1 : 1 - isBack / (it.total ?? 1);
             return sum + worth * stays;
           }, 0);
-          // A refund's share is rounded for the customer: less than a credit for each.
+          // A refund's share is rounded in the customer's favour, by less than a credit each.
           const refunds = payments.filter((it) => it.refundedCredits + it.disputedCredits > 0);
           expect(kept).toBeLessThanOrEqual(bought + refunds.length + 1e-6);
-          // Nor is more taken than rounding: two credits an invoice.
+          // Nor is more taken than rounding explains: two credits per invoice.
           expect(kept).toBeGreaterThanOrEqual(bought - 2 * payments.length);
         }
       }),
@@ -178,7 +178,7 @@ describe("what is taken back", () => {
   it("is measured against the whole invoice where a customer balance paid a part of it", () => {
     expect(totalPaid({ amount: 499, total: 999 })).toBe(999);
     expect(totalPaid({ amount: 999, total: null })).toBe(999);
-    // A balance owed from before was collected with it.
+    // An outstanding balance was collected with it.
     expect(totalPaid({ amount: 1_200, total: 999 })).toBe(1_200);
     const half = { ...payment, amount: 499 };
     expect(computeTakeBacks(half, { ...back, refunded: 499 }).byRefunds).toBe(249);
@@ -204,7 +204,7 @@ describe("credits to return", () => {
     const team = paid([line({ tier: 2, quantity: 1 }, 1, 1)], [0, 0, 0]);
     expect(down.creditsWorth).toBe(-4_500);
     expect(creditsToReturn([team, down], long)).toBe(4_500);
-    // Already taken by a refund: what is left is less than what is to be given back.
+    // A refund already took them: less is left than would have to be given back.
     const back = { ...team, refundedAmount: team.amount, refundedCredits: 5_000 };
     expect(creditsToReturn([back, down], long)).toBe(4_500);
     const taken = { ...back, disputedCredits: 0 };
@@ -229,13 +229,13 @@ describe("credits to return", () => {
       periodStart: start,
       periodEnd: addMonths(start, 12),
     });
-    // Three months of the year are granted when all of it is given back and one month is bought instead.
+    // Three months of a year have been granted when the whole year is returned and one month is bought instead.
     const granted = { ...paid([year(1)], [0, 0, 0]), creditsPurchased: 1_500 };
     const month = paid([year(-1), line({ tier: 0, quantity: 1 }, 1, 1)], [0, 0, 0]);
     expect(month.creditsWorth).toBe(-5_500);
     const given = granted.creditsPurchased + month.creditsPurchased;
     const kept = (upTo: Date): number => given - creditsToReturn([granted, month], upTo);
-    // The month that was bought is all that stays, once the months granted so far have gone with the year's.
+    // Only the bought month is kept, once the months granted so far have been taken back with the year.
     expect(kept(addMonths(start, 2))).toBe(500);
     expect(kept(long)).toBeLessThanOrEqual(500);
   });

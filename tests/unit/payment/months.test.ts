@@ -25,7 +25,7 @@ describe("months", () => {
     ["2028-02-29T00:00:00.000Z", 48, "2032-02-29T00:00:00.000Z"],
     ["2026-12-31T00:00:00.000Z", 2, "2027-02-28T00:00:00.000Z"],
     ["2027-03-31T00:00:00.000Z", -1, "2027-02-28T00:00:00.000Z"],
-    // Clocks change in many places on this day; months are counted in UTC.
+    // Clocks change in many places on this day, but months are counted in UTC.
     ["2027-02-28T01:30:00.000Z", 1, "2027-03-28T01:30:00.000Z"],
   ])("%s plus %i months is %s", (anchor, months, expected) => {
     expect(iso(addMonths(at(anchor), months))).toBe(expected);

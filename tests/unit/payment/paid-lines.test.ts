@@ -79,7 +79,7 @@ test("a currency that the price does not name gives a whole interval's credits, 
   expect(await creditsOf([period], "eur")).toBe(500);
   expect(leftOut).toEqual([]);
   expect(await read({ ...period, amount: 900, proration: true })).toEqual([]);
-  // A free trial's.
+  // From a free trial.
   expect(await read({ ...period, amount: 0 })).toEqual([]);
   expect(leftOut).toEqual([900, 0]);
 });

@@ -1,4 +1,4 @@
-// What is given back whole is given back once, and again where it did not arrive.
+// A full refund is made only once, and again only if it failed.
 import { expect, it } from "vitest";
 import type { StripePort, StripeRefund } from "../../../server/payment/stripe/port.ts";
 import { refundWhole } from "../../../server/payment/sync/refund-whole.ts";
@@ -7,7 +7,7 @@ import { silent } from "../../support/silent.ts";
 
 const order = { paymentIntentId: "pi_1", orderKey: "mispriced:cs_1", reason: "mispriced" };
 
-/** The keys under which a refund of 500, or of nobody knows how much, is ordered when Stripe knows of `refunds`. */
+/** Returns the keys under which a refund of 500 (null: unknown amount) is ordered when Stripe has these `refunds`. */
 async function keysAfter(
   refunds: Pick<StripeRefund, "status" | "amount">[],
   paid: number | null = 500,

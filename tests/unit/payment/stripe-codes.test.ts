@@ -1,5 +1,5 @@
-// Every word of Stripe's the server acts on is in the SDK's own lists: a code that Stripe does not
-// have never comes, and what depends on it never happens.
+// Every Stripe code the server acts on is in the SDK's own lists: a code that Stripe does not have would never arrive,
+// so the code that depends on it would never run.
 import { readdirSync, readFileSync } from "node:fs";
 import type Stripe from "stripe";
 import { expect, test } from "vitest";
@@ -10,7 +10,7 @@ const root = new URL("../../../", import.meta.url);
 const sdk = (name: string): string =>
   readFileSync(new URL(`resources/${name}.d.ts`, import.meta.resolve("stripe")), "utf8");
 
-/** The SDK repeats the union of all error codes wherever an object holds an error. */
+/** Returns all error codes; the SDK repeats their union wherever an object can contain an error. */
 function errorCodes(): Set<string> {
   const unions = [...sdk("PaymentIntents").matchAll(/type Code =([^;]+);/g)].map(
     ([, union = ""]) => new Set([...union.matchAll(/'([^']+)'/g)].map(([, word = ""]) => word)),
@@ -26,7 +26,7 @@ const sources = ["server/adapters/stripe/", "server/payment/"].flatMap((folder) 
     .map((path) => readFileSync(new URL(`${folder}${path}`, root), "utf8")),
 );
 
-/** Words compared with a field anywhere in the server's payment code. */
+/** Returns the words that a field is compared with anywhere in the server's payment code. */
 function compared(field: RegExp): string[] {
   const pattern = new RegExp(`${field.source}\\s*(?:===|!==)\\s*"([a-z_.]+)"`, "g");
   return sources.flatMap((text) => [...text.matchAll(pattern)].map(([, word = ""]) => word));
@@ -51,7 +51,7 @@ test("the events handled are among Stripe's", () => {
 });
 
 test("the statuses acted on are among Stripe's", () => {
-  // Held by the compiler: a word that Stripe does not have is a type error.
+  // Checked by the compiler: a status that Stripe does not have is a type error.
   const subscription: Stripe.Subscription.Status[] = [
     "canceled",
     "incomplete_expired",
@@ -82,6 +82,6 @@ test("the statuses acted on are among Stripe's", () => {
     ...dispute,
     ...refund,
   ]);
-  // Our own rows' statuses are in capitals, our ledger's and events' outcomes are not called status.
+  // Our own rows' statuses are upper-case, and outcomes in our ledger and events are not called status.
   for (const word of compared(/\b(?:status|paymentStatus)\b/)) expect(known).toContain(word);
 });

@@ -1,4 +1,4 @@
-// How Stripe's answers are read where they leave room.
+// How Stripe's answers are interpreted where they are ambiguous.
 import { expect, test } from "vitest";
 import {
   readCheckout,

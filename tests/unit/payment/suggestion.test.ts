@@ -1,4 +1,4 @@
-// The one rule by which a package is suggested.
+// The single rule by which a package is suggested.
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { suggestedPackage } from "../../../server/payment/catalog/suggestion.ts";

@@ -1,4 +1,4 @@
-// What is believed: preview tokens, event notices, shares of money back, pauses between attempts.
+// What is trusted: preview tokens, event notices, shares of returned money, pauses between attempts.
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { retryAfterMs } from "../../../server/adapters/stripe/calls.ts";
@@ -43,7 +43,7 @@ describe("preview tokens", () => {
       fc.property(fc.nat(token.length - 1), fc.constantFrom("A", "b", "-", "."), (at, letter) => {
         fc.pre(token[at] !== letter);
         const changed = token.slice(0, at) + letter + token.slice(at + 1);
-        // The last letter of each part carries spare bits; a change there may mean the same.
+        // The last letter of each part has spare bits, so a change there may decode the same.
         fc.pre(at !== token.length - 1);
         expect(readPreview(changed, [secret], soon)).toBeNull();
       }),

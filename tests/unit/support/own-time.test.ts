@@ -1,4 +1,4 @@
-// The clock of tests that bound how long something takes: waiting and working of our own count.
+// The clock of tests that limit how long something takes: waiting and our own work count.
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { timed, within } from "../../support/own-time.ts";

@@ -47,7 +47,7 @@ const COMMANDS = [
 
 const LAUNCHER = join(root, "server/cli/run.mjs");
 
-/** Whether a process may be made the first one of its own namespace here. */
+/** Whether a process can be made the first one of its own PID namespace on this machine. */
 const canBeFirst = spawnSync("unshare", ["--pid", "--fork", "true"]).status === 0;
 
 describe("commands", () => {
@@ -86,7 +86,7 @@ describe("commands", () => {
       const { status, stderr } = spawnSync(process.execPath, [LAUNCHER, ...line.split(" ")], {
         encoding: "utf8",
         cwd: tmpdir(),
-        // Its environment is what it refuses.
+        // The launcher gets past the arguments and refuses this environment.
         env: { NODE_ENV: "production", DATABASE_URL: "nowhere" },
       });
       expect(stderr).not.toContain("Usage");
@@ -118,7 +118,7 @@ describe("commands", () => {
   ] as const)(
     "%s ends a command that is process 1, as in a container",
     async (signal, expected) => {
-      // It waits there, for an answer that does not come.
+      // The command waits here, for an answer that never comes.
       const database = createServer().listen(0, "127.0.0.1");
       await once(database, "listening");
       const { port } = database.address() as AddressInfo;

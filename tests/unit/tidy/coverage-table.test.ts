@@ -1,4 +1,4 @@
-// The README's table of engines: made from what runs recorded, and naming what CI is written to run.
+// The README's table of engines: generated from recorded runs, and naming what CI is configured to run.
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { coverageTable, readRuns, type RecordedRun } from "../../support/coverage.ts";

@@ -1,4 +1,4 @@
-// Which missing servers a test run may do without, and of what its coverage line says.
+// Which missing servers a test run can do without, and what its coverage line says.
 import { createServer, type Server } from "node:net";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { coverageOf } from "../../support/coverage.ts";
@@ -7,7 +7,7 @@ import { prepareServers } from "../../support/prepare-servers.ts";
 import { findServers, type FoundServer, type Servers } from "../../support/servers.ts";
 import { listen } from "../../support/ports.ts";
 
-/** Takes connections and hangs up: a server that is there and cannot be used. */
+/** Accepts connections and closes them immediately: a server that is running but cannot be used. */
 let rude: Server;
 let rudePort = 0;
 

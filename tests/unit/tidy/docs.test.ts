@@ -1,4 +1,4 @@
-// The documents name only what exists: relative links, npm scripts and paths of this repository.
+// The documents refer only to what exists: relative links, npm scripts and paths in this repository.
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -24,10 +24,10 @@ const DOCUMENTS = [
 
 const LINK = /\]\(([^)\s]+)\)/g;
 const NPM_RUN = /\bnpm run ([a-z][\w:-]*)/g;
-/** Without the files that a guide has its reader write. */
+/** Excludes the files that a guide asks its reader to create. */
 const PATH = /(?<!New: )`((?:server|shared|prisma|tests|examples|docs|\.ci|\.github)\/[\w./-]*)`/g;
 
-/** A decision is a record of its time: files it names may have moved since. */
+/** A decision is a record of its time: the files it names may have moved since. */
 const keepsOldPaths = (document: string) => /^docs\/decisions\/\d/.test(document);
 
 const isBuilt = (path: string) => /(?:^|\/)dist(?:\/|$)/.test(path);
@@ -35,7 +35,7 @@ const isBuilt = (path: string) => /(?:^|\/)dist(?:\/|$)/.test(path);
 const all = (pattern: RegExp, text: string) =>
   Array.from(text.matchAll(pattern), (match) => match[1] ?? "");
 
-/** What `text`, standing at `document`, names and the repository lacks. */
+/** Returns what `text`, located in `document`, refers to and the repository lacks. */
 function missing(document: string, text: string): string[] {
   const links = all(LINK, text)
     .filter((target) => !/^(?:[a-z]+:|#)/.test(target))

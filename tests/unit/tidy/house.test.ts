@@ -1,4 +1,4 @@
-// The house rules that are about text, not syntax: no linter sees them.
+// House rules about text rather than syntax, which no linter checks.
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -6,7 +6,7 @@ import { describe, expect, test } from "vitest";
 
 const root = fileURLToPath(new URL("../../..", import.meta.url));
 
-/** Tracked and new source files, as git sees them: what is ignored is nobody's to keep tidy. */
+/** Tracked and new source files, as git sees them; ignored files need not be tidy. */
 const files = execFileSync(
   "git",
   [
@@ -27,12 +27,12 @@ const files = execFileSync(
     try {
       return [{ path, text: readFileSync(`${root}/${path}`, "utf8") }];
     } catch {
-      // Deleted in the work tree and not yet in the index.
+      // Deleted in the working tree but not in the index yet.
       return [];
     }
   });
 
-// Written with groups so that this file does not trip over itself.
+// Written with groups so that this file does not match its own patterns.
 const SILENCERS =
   /@ts-(?:ignore|nocheck)|(?:ox|es)lint-(?:disable)|biome-(?:ignore)|(?:c8|v8|istanbul) (?:ignore)/;
 const EXPECTS_TYPE_ERROR = /@ts-expect-(?:error)/;
@@ -66,7 +66,7 @@ describe("house rules", () => {
   });
 
   test("elapsed time is measured by a clock that nobody sets: performance.now(), not Date.now()", () => {
-    // A deadline from the wall clock never comes where the clock is set back, and comes at once where it is set forward.
+    // A wall-clock deadline is never reached if the clock is set back, and is reached immediately if it is set forward.
     const ELAPSED =
       /Date\.now\(\)\)?\s*(?:-\s*\w*[aA]t|[<>])|[<>]=?\s*Date\.now\(\)|= Date\.now\(\) \+/;
     const wrong = files

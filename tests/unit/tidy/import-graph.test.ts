@@ -1,4 +1,4 @@
-// The import graph by layer, type imports included: prints who imports whom, and fails on an arrow against the order.
+// The import graph by layer, type imports included: prints it, and fails on an import against the order of layers.
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { posix } from "node:path";
@@ -7,7 +7,7 @@ import { describe, expect, test } from "vitest";
 
 const root = fileURLToPath(new URL("../../../", import.meta.url));
 
-/** From the top down: a file may import its own layer and those below it (docs, README "Architecture"). */
+/** From the top down: a file may import from its own layer and those below (README "Architecture"). */
 const LAYERS: readonly (readonly [name: string, files: RegExp])[] = [
   ["main", /^server\/(main|stop)\.ts$/],
   ["cli", /^server\/cli\//],
@@ -51,7 +51,7 @@ function importsOf(file: string): Arrow[] {
 
 const arrows = files.flatMap(importsOf);
 
-/** One line a layer: how many imports go to which layer. */
+/** Formats one line per layer: how many imports go to which layer. */
 function graph(): string {
   return LAYERS.map(([name], index) => {
     const counts = new Map<number, number>();

@@ -1,4 +1,4 @@
-// The layer rules bite: each forbidden import is refused with its sentence, each legal one passes.
+// The layer rules work: each forbidden import is refused with its message, each legal one passes.
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -137,7 +137,7 @@ describe("oxlint with the house's plugin and rules", () => {
     return stdout;
   }
 
-  // A plugin that fails to load could leave the linter content; these planted faults prove that it runs.
+  // If a plugin failed to load, the linter might report nothing; these planted faults prove that it runs.
   test("finds each planted fault", () => {
     const report = lint({
       "tsconfig.json": '{ "compilerOptions": { "strict": true, "target": "ES2023" } }',

@@ -1,4 +1,4 @@
-// No file is let off the limits on functions and circles: .oxlintrc.json lifts them for the sandbox's tests alone.
+// The limits on functions and import cycles apply everywhere: .oxlintrc.json lifts some for the sandbox's tests only.
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";

@@ -1,4 +1,4 @@
-// The floors of PROMISES.md "Known holes of the stack": versions below them have known holes.
+// The minimum versions of PROMISES.md "Known holes of the stack": versions below them have known vulnerabilities.
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 
@@ -13,7 +13,7 @@ const lock = JSON.parse(
   readFileSync(new URL("../../../package-lock.json", import.meta.url), "utf8"),
 ) as Lock;
 
-/** Package, lowest version allowed, and the hole below it. */
+/** Package, lowest permitted version, and the vulnerability below it. */
 const FLOORS: ReadonlyArray<readonly [string, string, string]> = [
   ["@trpc/server", "11.8.0", "form-data prototype pollution (CVE-2025-68130)"],
   ["qs", "6.14.1", "arrayLimit bypass: one query string exhausts memory (CVE-2025-15284)"],
@@ -38,7 +38,7 @@ function atLeast(version: string, floor: string): boolean {
   return true;
 }
 
-/** Every installed version of a package, nested copies too. */
+/** Returns every installed version of a package, including nested copies. */
 function installed(name: string): string[] {
   return Object.entries(lock.packages)
     .filter(([path]) => path.endsWith(`node_modules/${name}`))
@@ -63,7 +63,7 @@ describe("lock file floors", () => {
     const strangers = Object.entries(lock.packages).filter(
       ([path, { resolved, integrity, link }]) =>
         path.startsWith("node_modules/") &&
-        // A workspace of ours.
+        // One of our workspaces.
         link !== true &&
         (integrity === undefined ||
           (resolved !== undefined && !resolved.startsWith("https://registry.npmjs.org/"))),

@@ -1,4 +1,4 @@
-// Every speed in the documents is a measured one: the tables are what docs/performance.json says, and nothing else names any.
+// Every speed in the documents was measured: the tables match docs/performance.json, and speeds are named nowhere else.
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { type Measurements, writtenTables } from "../../bench/tables.ts";

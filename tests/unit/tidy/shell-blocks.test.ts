@@ -10,9 +10,9 @@ const read = (file: string) => readFileSync(join(ROOT, file), "utf8");
 
 interface Row {
   readonly document: string;
-  /** How the block begins. */
+  /** The beginning of the block. */
   readonly begins: string;
-  /** The file that runs it, and words of that file which show it; or why nothing does. */
+  /** The file that runs it, and words of that file that prove it; or why nothing runs it. */
   readonly runBy: readonly [file: string, words: string] | string;
 }
 
@@ -105,7 +105,7 @@ const TABLE: readonly Row[] = [
   },
 ];
 
-/** Programs of the operator's own machine. */
+/** Programs on the operator's own machine. */
 const PROGRAMS = [
   "cd",
   "curl",
@@ -136,7 +136,7 @@ const BLOCKS = DOCUMENTS.flatMap((document) =>
 
 const ASSIGNMENT = /^([A-Z][A-Z0-9_]*)=\S* ?/;
 
-/** A block of settings for `.env` starts nothing. */
+/** Whether a block only contains settings for `.env`, and so starts nothing. */
 const isSettings = (block: string) =>
   block
     .trim()
@@ -172,7 +172,7 @@ function npmProblems([command = "", ...words]: readonly string[]): string[] {
   return Object.hasOwn(manifestOf(workspace).scripts ?? {}, script) ? [] : [`no script ${script}`];
 }
 
-/** What a line of a block names that is not there. */
+/** Returns what a line of a block refers to that does not exist. */
 function problemsOf(line: string, document: string): string[] {
   return line
     .replace(/\s# .*$|\s{2,}#.*$/, "")
@@ -184,7 +184,7 @@ function problemsOf(line: string, document: string): string[] {
         if (!isVariable(match[1] ?? "")) unknown.push(`no variable ${match[1]}`);
         command = command.slice(match[0].length);
       }
-      // A variable of the block's own.
+      // Assigns a variable of the block itself.
       command = command.replace(/^[a-z]+=\$\(/, "");
       const [program = "", ...words] = command.split(" ");
       if (program === "node") {

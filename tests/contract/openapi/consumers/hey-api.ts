@@ -1,4 +1,4 @@
-// A stranger's program on hey-api's client, which reads server-sent events by itself.
+// A third party's program using hey-api's client, which reads server-sent events itself.
 import { client } from "./generated/client.gen.ts";
 import {
   aiRun,

@@ -1,4 +1,4 @@
-// A stranger's program on the types of openapi-typescript, called with openapi-fetch.
+// A third party's program using the types of openapi-typescript with openapi-fetch.
 import createClient from "openapi-fetch";
 import type { components, paths } from "./generated/api.ts";
 

@@ -1,4 +1,4 @@
-// A stranger's program on orval's fetch client. Its addresses are relative: fetch is given the server's.
+// A third party's program using orval's fetch client. Its URLs are relative, so fetch is given the server's.
 import {
   aiRun,
   aiStart,
