@@ -316,7 +316,10 @@ function createAppJobs(
         },
         audit: (signal) =>
           // In small steps, idle two thirds of the time, so that spends continue meanwhile.
-          auditLedger({ database, signal, whole: false, usersPerStep: 200, pauseRatio: 2 }),
+          auditLedger({
+            ...{ database, signal, now: sharedNow },
+            ...{ whole: false, usersPerStep: 200, pauseRatio: 2 },
+          }),
         logger,
       }),
     ),

@@ -102,7 +102,7 @@ export async function listStatements(created: string): Promise<Statement[]> {
         takes?.flatMap(unverified) ?? range(sql),
       ),
     ),
-    statement("doctor page", AUDIT_SQL.mysql.page, [AT, "", 500]),
+    statement("doctor page", AUDIT_SQL.mysql.page, [AT, AT, AT, "", 500]),
     statement("doctor holds", AUDIT_SQL.mysql.holds, ["", "u9"]),
     statement("doctor hold ends", AUDIT_SQL.mysql.holdEnds, ["", "u9"]),
     statement("doctor hold ends of users", AUDIT_SQL.mysql.holdEndsOfUsers, json(["u1", 0, 0])),
