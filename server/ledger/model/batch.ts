@@ -8,8 +8,8 @@ export interface LoadedBatch {
   /** By `<userId> <key>` (ids contain no spaces). */
   readonly keys: ReadonlyMap<string, StoredKey>;
   readonly grants: ReadonlyMap<string, Lot>;
-  /** When it was read, by the database's clock; Infinity if no user was found. */
-  readonly readAtMs: number;
+  /** When it was read, by the database's clock; null if no user was found. */
+  readonly readAtMs: number | null;
 }
 
 /** A row of credit_movements: the sums of a batch's entries of one type. */

@@ -99,8 +99,8 @@ export async function saveBatch(session: SqlSession, writes: BatchWrites): Promi
 }
 
 /** Returns when the users were read. The first row is enough: all rows of a statement carry the same time. */
-function readAtOf({ dialect }: SqlSession, [row]: readonly UserRow[]): number {
-  return row === undefined ? Number.POSITIVE_INFINITY : fromSqlDate(dialect, row.readAt).getTime();
+function readAtOf({ dialect }: SqlSession, [row]: readonly UserRow[]): number | null {
+  return row === undefined ? null : fromSqlDate(dialect, row.readAt).getTime();
 }
 
 const byUser = (row: { readonly userId: string }) => row.userId;
