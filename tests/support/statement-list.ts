@@ -45,6 +45,8 @@ const json = (...rows: readonly unknown[][]) => [JSON.stringify(rows)];
 /** Parameters and locks of the ledger's statements: the compiler misses a name that is not here. */
 const LEDGER: Record<keyof typeof LEDGER_SQL.mysql, [readonly unknown[], Statement["locks"]?]> = {
   lockUsers: [json(["u1"], ["u3"]), { users: ["u1", "u3"] }],
+  lockFreeUsers: [json(["u1"], ["u3"]), { users: ["u1", "u3"] }],
+  existingUsers: [json(["u1"])],
   openLots: [json(["u1"])],
   lotsByGrantKey: [json(["key-g1"])],
   keys: [json(["u1", "k1"])],
