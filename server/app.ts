@@ -75,8 +75,8 @@ export interface AppDeps {
   readonly checkEveryMs?: number;
 }
 
-/** Instances' clocks may differ by less than this; one further ahead of the database's is considered wrong. */
-const MAX_CLOCK_AHEAD_MS = 60_000;
+/** Instances' clocks may differ from the database's by less than this; one further off is considered wrong. */
+const MAX_CLOCK_SKEW_MS = 60_000;
 
 const ALONE = { wanted: 1, listening: 1, started: true };
 
@@ -114,7 +114,7 @@ export function createApp(deps: AppDeps): App {
   const ledger = createLedger({
     ...{ database, locks, cache, pubsub, logger, now, tracer },
     ...{ onBatch, onApplied },
-    ...(deps.clock === undefined ? { maxAheadMs: MAX_CLOCK_AHEAD_MS } : {}),
+    ...(deps.clock === undefined ? { maxSkewMs: MAX_CLOCK_SKEW_MS } : {}),
   });
   const parts: Parts = { ...deps, backend, now, ledger, telemetry };
   const payment = createPayment(parts);
@@ -316,7 +316,10 @@ function createAppJobs(
         },
         audit: (signal) =>
           // In small steps, idle two thirds of the time, so that spends continue meanwhile.
-          auditLedger({ database, signal, whole: false, usersPerStep: 200, pauseRatio: 2 }),
+          auditLedger({
+            ...{ database, signal, now: sharedNow },
+            ...{ whole: false, usersPerStep: 200, pauseRatio: 2 },
+          }),
         logger,
       }),
     ),

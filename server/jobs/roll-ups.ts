@@ -63,8 +63,16 @@ async function rollUncounted(
     const { front, rest } = splitSpans(pending, size);
     pending = rest;
     // False if another instance was faster and has counted some of these entries.
-    if (front.length > 0 && (await credits.rollEntries(front, endMs)))
+    if (front.length > 0 && (await credits.rollEntries(front, endMs))) {
       entries += front.reduce((sum, { fromSeq, toSeq }) => sum + toSeq - fromSeq, 0);
+      // Who spends all the time has new entries by now, and would be behind at the end of every run. The span cut in two
+      // is not at its end yet.
+      const finished = front.filter(({ userId }) => userId !== rest[0]?.userId);
+      entries += await credits.catchUp(
+        finished.map(({ userId }) => userId),
+        endMs,
+      );
+    }
     return { rows: front.length, isLast: pending.length === 0 && after === null };
   };
   await runInBatches(signal, rollBatch, ENTRIES_PACE);

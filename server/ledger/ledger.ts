@@ -56,7 +56,7 @@ async function applyIn<Operation extends LedgerOperation>(
 ): Promise<ResultOf<Operation>[]> {
   for (const operation of operations) validateOperation(operation);
   const { sql } = tx;
-  const batch = createBatchState(await loadBatch(sql, operations), deps);
+  const batch = createBatchState(await loadBatch(sql, operations, "wait"), deps);
   const results = operations.map((operation) => {
     const verdict = batch.apply(operation, newId(deps.now()));
     // Rolls back the caller's transaction, so that all of its operations are applied or none.

@@ -45,6 +45,8 @@ const json = (...rows: readonly unknown[][]) => [JSON.stringify(rows)];
 /** Parameters and locks of the ledger's statements. The type makes the compiler report a statement missing here. */
 const LEDGER: Record<keyof typeof LEDGER_SQL.mysql, [readonly unknown[], Statement["locks"]?]> = {
   lockUsers: [json(["u1"], ["u3"]), { users: ["u1", "u3"] }],
+  lockFreeUsers: [json(["u1"], ["u3"]), { users: ["u1", "u3"] }],
+  existingUsers: [json(["u1"])],
   openLots: [json(["u1"])],
   lotsByGrantKey: [json(["key-g1"])],
   keys: [json(["u1", "k1"])],
@@ -102,7 +104,7 @@ export async function listStatements(created: string): Promise<Statement[]> {
         takes?.flatMap(unverified) ?? range(sql),
       ),
     ),
-    statement("doctor page", AUDIT_SQL.mysql.page, [AT, "", 500]),
+    statement("doctor page", AUDIT_SQL.mysql.page, [AT, AT, AT, "", 500]),
     statement("doctor holds", AUDIT_SQL.mysql.holds, ["", "u9"]),
     statement("doctor hold ends", AUDIT_SQL.mysql.holdEnds, ["", "u9"]),
     statement("doctor hold ends of users", AUDIT_SQL.mysql.holdEndsOfUsers, json(["u1", 0, 0])),

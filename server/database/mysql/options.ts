@@ -17,13 +17,21 @@ export interface MysqlTarget {
 
 const DEFAULT_CONNECTION_LIMIT = 10;
 const CONNECT_TIMEOUT_MS = 1_000;
+/** Longer than any transaction of a live process idles: Prisma ends its own after ten seconds. */
+const MARIADB_ENDS_IDLE_TRANSACTION_AFTER_SECONDS = 15;
+const SERVER_CLOSES_IDLE_AFTER_SECONDS = 60;
+/** After this idle time a pool closes a connection itself, well before the server would. */
+export const POOL_CLOSES_IDLE_AFTER_SECONDS = 45;
 
 // READ COMMITTED: every statement sees what was committed when it began, so a read after a row lock is never stale, and
 // no gap locks make unrelated inserts deadlock. Waiting for a row lock ends after two seconds instead of MySQL's fifty.
 // So does waiting for a table lock (an ALTER, a backup, a Galera node being copied), whose default is a year or a day.
+// A machine that dies says no goodbye, and its open transaction keeps its rows until the server closes the connection,
+// by default after eight hours. MariaDB closes one that idles within a transaction; MySQL only knows idling as such.
 const SESSION = [
   "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
   "SET SESSION time_zone = '+00:00', innodb_lock_wait_timeout = 2, lock_wait_timeout = 2, sql_mode = 'TRADITIONAL,NO_ENGINE_SUBSTITUTION'",
+  `SET SESSION wait_timeout = ${SERVER_CLOSES_IDLE_AFTER_SECONDS} /*M! , idle_transaction_timeout = ${MARIADB_ENDS_IDLE_TRANSACTION_AFTER_SECONDS} */`,
 ];
 
 /**

@@ -7,7 +7,7 @@ import type { Logger } from "../../lib/logger.ts";
 import type { PoolStats } from "../ports.ts";
 import type { Statements } from "../statements.ts";
 import { withTimeout } from "../../lib/timeout.ts";
-import type { MysqlTarget } from "./options.ts";
+import { type MysqlTarget, POOL_CLOSES_IDLE_AFTER_SECONDS } from "./options.ts";
 import { createSockets, type Sockets } from "./sockets.ts";
 import { createWatchdog, DatabaseAwayError, type Watchdog } from "./watchdog.ts";
 
@@ -75,9 +75,9 @@ export function createMysqlPool(
     initSql: [...target.sessionSql, `SET SESSION autocommit = ${lane === "ledger" ? 0 : 1}`],
     connectionLimit,
     acquireTimeout: ACQUIRE_TIMEOUT_MS,
-    // The others are opened on demand and closed after five idle minutes.
-    minimumIdle: 1,
-    idleTimeout: 300,
+    // Opened on demand. None is kept for longer, because the server would close it.
+    minimumIdle: 0,
+    idleTimeout: POOL_CLOSES_IDLE_AFTER_SECONDS,
     dateStrings: true,
     autoJsonMap: false,
     ...(lane === "ledger" ? PLAIN_NUMBERS : {}),

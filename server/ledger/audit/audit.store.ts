@@ -63,11 +63,14 @@ export interface Proof extends Checkpoint {
   readonly fromSeq: number | null;
 }
 
+/** Between which moments a proof must be dated to be relied on; null relies on none. */
+export type Trusted = { readonly from: Date; readonly to: Date } | null;
+
 /** The audit's reads and writes. */
 export interface AuditStore {
   size(): Promise<{ users: number; entries: number }>;
-  /** Returns the next users by id, with their checkpoints if last proven as a whole at or after `trustedFrom`. */
-  page(afterUserId: string, users: number, trustedFrom: Date): Promise<AuditedUser[]>;
+  /** Returns the next users by id, with the checkpoints that can be relied on. */
+  page(afterUserId: string, users: number, trusted: Trusted): Promise<AuditedUser[]>;
   /** Counts the holds of the users in `range`, along the index of user and status. */
   holds(range: Range): Promise<Map<string, { active: number; ended: number }>>;
   /** Returns how holds ended: those of the users in `range` or, if it is null, of the `unverified` users. */
@@ -89,6 +92,8 @@ export interface AuditStore {
   save(again: readonly string[], proofs: readonly Proof[]): Promise<void>;
 }
 
+/** Contains no moment. */
+const NEVER = { from: new Date(1), to: new Date(0) };
 /** Maximum number of rows per check and page. A check that returns this many may have found more. */
 export const MAX_PER_STATEMENT = 100;
 const PROOF = {
@@ -114,9 +119,9 @@ function statements(dialect: SqlDialect) {
   const columns = "userId, seq, balance, charges, endedHolds, provenAt, wholeAt";
   const set = ["seq", "balance", "charges", "endedHolds", "provenAt"];
   return {
-    /** Parameters: trusted from, after this user, limit. */
+    /** Parameters: wholly proven from, to, proven to, after this user, limit. */
     page: `SELECT u.id, u.credits, u.ledgerSeq, k.seq, k.balance, k.charges, k.endedHolds, k.provenAt, k.wholeAt, e.balance AS balanceThere
-      FROM users u LEFT JOIN ledger_checkpoints k ON k.userId = u.id AND k.wholeAt >= ? LEFT JOIN credit_logs e ON e.userId = k.userId AND e.seq = k.seq
+      FROM users u LEFT JOIN ledger_checkpoints k ON k.userId = u.id AND k.wholeAt >= ? AND k.wholeAt <= ? AND k.provenAt <= ? LEFT JOIN credit_logs e ON e.userId = k.userId AND e.seq = k.seq
       WHERE u.id > ? ORDER BY u.id LIMIT ?`,
     holds: `SELECT userId, status, COUNT(*) AS n FROM credit_holds WHERE userId > ? AND userId <= ? GROUP BY userId, status`,
     /** Parameters: the ends of the range. */
@@ -157,8 +162,11 @@ export function createAuditStore(database: Database): AuditStore {
       });
       return { users: _count, entries: _sum.ledgerSeq ?? 0 };
     },
-    page: (afterUserId, users, trustedFrom) =>
-      readPage(database, [toSqlDate(dialect, trustedFrom), afterUserId, users]),
+    page(afterUserId, users, trusted) {
+      const { from, to } = trusted ?? NEVER;
+      const dates = [from, to, to].map((date) => toSqlDate(dialect, date));
+      return readPage(database, [...dates, afterUserId, users]);
+    },
     holds: async (range) => countHolds(await rows(sql.holds, range)),
     async holdEnds(range, unverified) {
       const ends =

@@ -1,9 +1,10 @@
 // The audit of the ledger (the doctor): checks every invariant, over any number of rows, in bounded memory, while the
 // server runs. It stores how far each user's books are proven, and later audits read only what came after.
 import { setTimeout as sleep } from "node:timers/promises";
+import { databaseClock } from "../../database/clock.ts";
 import type { Database } from "../../database/ports.ts";
-import { DAY_MS } from "../../lib/time.ts";
-import { type AuditStore, createAuditStore } from "./audit.store.ts";
+import { DAY_MS, HOUR_MS } from "../../lib/time.ts";
+import { type AuditStore, createAuditStore, type Trusted } from "./audit.store.ts";
 import { auditPage, type Page, type Violation } from "./page.ts";
 
 /** Progress of an audit. */
@@ -26,8 +27,8 @@ interface DoctorDeps {
   readonly concurrency?: number;
   /** Length of the pauses after each step and between its longer reads, relative to the time worked. Defaults to 0. */
   readonly pauseRatio?: number;
-  /** Milliseconds since 1970. Defaults to Date.now. */
-  readonly now?: () => number;
+  /** Milliseconds since 1970. Defaults to the database's clock: proofs outlive the process and are shared by all. */
+  readonly now?: () => number | Promise<number>;
 }
 
 /** What an audit covered and found. */
@@ -49,12 +50,12 @@ export interface AuditReport {
 const MAX_VIOLATIONS = 1_000;
 // Above every id: ids are ASCII.
 const END = "\u{10FFFF}";
-/** Later than every proof. */
-const FAR_FUTURE = new Date(Date.UTC(9999, 0));
 /** A step of more than one user reads at most `usersPerStep` times this many entries. */
 const ENTRIES_PER_USER = 20;
 /** How long a proof is relied on. Old rows that somebody changed by hand are noticed after this time at the latest. */
 const TRUST_MS = 7 * DAY_MS;
+/** A proof dated further ahead is not relied on: it would be for longer than that, until its date has passed. */
+const AHEAD_MS = HOUR_MS;
 /** A ledger with no more entries than this takes seconds, and is always proven as a whole. */
 const SMALL_ENTRIES = 100_000;
 
@@ -72,15 +73,18 @@ export async function auditWholeLedger(deps: DoctorDeps): Promise<readonly Viola
 export async function auditLedger(
   deps: DoctorDeps & { readonly whole: boolean; readonly smallEntries?: number },
 ): Promise<AuditReport> {
-  const { database, rowsPerRead = 5_000, now = Date.now } = deps;
+  const { database, rowsPerRead = 5_000, now = databaseClock(deps.database) } = deps;
   const store = createAuditStore(database);
   const size = await store.size();
   const isWhole = deps.whole || size.entries <= (deps.smallEntries ?? SMALL_ENTRIES);
-  const trustedFrom = isWhole ? FAR_FUTURE : new Date(now() - TRUST_MS);
+  const nowMs = await now();
+  const trusted = isWhole
+    ? null
+    : { from: new Date(nowMs - TRUST_MS), to: new Date(nowMs + AHEAD_MS) };
   const violations: Violation[] = [];
   let isCut = false;
   const report = { users: 0, provenNow: 0, provenEarlier: 0, since: null as Date | null };
-  const steps = stepsOf(store, { most: deps.usersPerStep ?? 1_000, trustedFrom, now });
+  const steps = stepsOf(store, { most: deps.usersPerStep ?? 1_000, trusted, now });
   await runConcurrently(deps.concurrency ?? 1, async () => {
     deps.signal?.throwIfAborted();
     const rest = createPace(deps);
@@ -119,11 +123,11 @@ async function runConcurrently(concurrency: number, work: () => Promise<boolean>
 /** Steps through all users. The ranges have no gaps, so rows of users who do not exist lie in one of them, too. */
 async function* stepsOf(
   store: AuditStore,
-  { most, trustedFrom, now }: { most: number; trustedFrom: Date; now: () => number },
+  { most, trusted, now }: Pick<Required<DoctorDeps>, "now"> & { most: number; trusted: Trusted },
 ): AsyncGenerator<Page, undefined> {
   for (let from = ""; ; ) {
-    const at = new Date(now());
-    const { users, isLast } = await nextUsers(store, from, most, trustedFrom);
+    const at = new Date(await now());
+    const { users, isLast } = await nextUsers(store, from, most, trusted);
     const to = isLast ? END : (users.at(-1)?.id ?? END);
     yield { users, range: { from, to }, at };
     if (isLast) return;
@@ -146,8 +150,8 @@ function createPace({ pauseRatio = 0, signal }: DoctorDeps): () => Promise<void>
 }
 
 /** Returns the users of the next step: at least one, and otherwise no more than a step's limit on entries allows. */
-async function nextUsers(store: AuditStore, from: string, most: number, trustedFrom: Date) {
-  const users = await store.page(from, most, trustedFrom);
+async function nextUsers(store: AuditStore, from: string, most: number, trusted: Trusted) {
+  const users = await store.page(from, most, trusted);
   let entries = 0;
   const tooMany = users.findIndex(({ ledgerSeq, checkpoint }) => {
     entries += ledgerSeq - (checkpoint?.seq ?? 0);

@@ -23,17 +23,20 @@ export function countActive(holds: readonly Hold[], keyPrefix: string): number {
   ).length;
 }
 
-/** Replaces `hold` by its ended form and subtracts its credits from the account's held sum. */
-export function endHold(
+/** Replaces `holds` by their ended form and subtracts their credits from the account's held sum. */
+export function endHolds(
   account: Account,
-  hold: Hold,
+  holds: readonly Hold[],
   end: Pick<Hold, "status" | "settledAmount" | "transactionId" | "endedBy">,
   nowMs: number,
 ): Account {
-  const ended: Hold = { ...hold, ...end, endedAtMs: nowMs };
+  const ending = new Set(holds);
   return {
     ...account,
-    held: account.held - hold.amount,
-    holds: account.holds.map((candidate) => (candidate.id === hold.id ? ended : candidate)),
+    held: account.held - holds.reduce((sum, { amount }) => sum + amount, 0),
+    // In one pass: an outage may leave thousands of a user's holds to expire together.
+    holds: account.holds.map((hold) =>
+      ending.has(hold) ? { ...hold, ...end, endedAtMs: nowMs } : hold,
+    ),
   };
 }

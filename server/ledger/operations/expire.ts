@@ -1,6 +1,6 @@
 // Expiry: ends expired holds and takes expired credits.
 import { type Account, append, type Entry } from "../model/account.ts";
-import { endHold } from "../model/holds.ts";
+import { endHolds } from "../model/holds.ts";
 import { expirable, withoutShares } from "../model/lots.ts";
 import { draftEntry, type Effect, type OperationContext } from "../model/operation-effect.ts";
 
@@ -13,12 +13,14 @@ export function expireOverdue(
   context: Pick<OperationContext, "newId" | "nowMs">,
 ): { readonly account: Account; readonly entries: readonly Entry[] } {
   const { nowMs } = context;
-  let current = account;
-  for (const hold of account.holds) {
-    if (hold.status !== "ACTIVE" || hold.expiresAtMs > nowMs) continue;
-    const end = { settledAmount: null, transactionId: null, endedBy: null };
-    current = endHold(current, hold, { status: "EXPIRED", ...end }, nowMs);
-  }
+  const overdue = account.holds.filter(
+    (hold) => hold.status === "ACTIVE" && hold.expiresAtMs <= nowMs,
+  );
+  const end = { settledAmount: null, transactionId: null, endedBy: null };
+  const current =
+    overdue.length === 0
+      ? account
+      : endHolds(account, overdue, { status: "EXPIRED", ...end }, nowMs);
   const { shares, total } = expirable(current, nowMs);
   if (total === 0) return { account: current, entries: [] };
   const { account: expired, entry } = append(

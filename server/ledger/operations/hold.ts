@@ -1,7 +1,7 @@
 // The life cycle of a hold: reserve, then exactly one of settle, release or expiry (expire.ts).
 import { AppError, invalidField } from "../../lib/errors.ts";
 import { type Account, append, type Entry, type Hold, type UsageRow } from "../model/account.ts";
-import { countActive, endHold, findHold, requireActive } from "../model/holds.ts";
+import { countActive, endHolds, findHold, requireActive } from "../model/holds.ts";
 import { freeCreditsIn, mergeShares, pick, withoutShares } from "../model/lots.ts";
 import { draftEntry, type Effect, type OperationContext } from "../model/operation-effect.ts";
 import type { ReleaseOperation, ReserveOperation, SettleOperation, UsageFacts } from "../ports.ts";
@@ -108,7 +108,7 @@ function chargeHold(
   const { operationId, nowMs } = context;
   const transactionId = amountCredits === 0 ? null : operationId;
   const end = { settledAmount: amountCredits, transactionId, endedBy: operationId };
-  const ended = endHold(account, hold, { status: "SETTLED", ...end }, nowMs);
+  const ended = endHolds(account, [hold], { status: "SETTLED", ...end }, nowMs);
   if (transactionId === null) return { account: ended, entries: [] };
   const own = new Map(hold.lots);
   const first = pick(ended.lots, amountCredits, (lot) =>
@@ -144,7 +144,7 @@ export function release(
     return { account, amountCredits: 0, transactionId: null };
   requireActive(hold);
   const end = { settledAmount: null, transactionId: null, endedBy: context.operationId };
-  const ended = endHold(account, hold, { status: "RELEASED", ...end }, context.nowMs);
+  const ended = endHolds(account, [hold], { status: "RELEASED", ...end }, context.nowMs);
   const after = expireOverdue(ended, context);
   const usage = operation.usage && usageOf(hold, operation.usage, 0, context);
   return { ...after, ...(usage && { usage }), amountCredits: 0, transactionId: null };

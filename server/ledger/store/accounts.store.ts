@@ -27,13 +27,15 @@ import {
 import { forRows, LEDGER_SQL } from "./sql.ts";
 
 /**
- * Locks the operations' users in id order and reads what their decisions depend on. The reads do not wait for the lock
- * before they are sent, but run after it all the same, being on the same connection: in a raw transaction all go in one
- * round trip, in a Prisma transaction each is sent once the previous one has succeeded.
+ * Locks the operations' users in id order and reads what their decisions depend on. `onHeld` says what to do about rows
+ * that other transactions hold: wait for them, or leave their users out. The reads do not wait for the lock before they
+ * are sent, but run after it all the same, being on the same connection: in a raw transaction all go in one round trip,
+ * in a Prisma transaction each is sent once the previous one has succeeded.
  */
 export async function loadBatch(
   session: SqlSession,
   operations: readonly LedgerOperation[],
+  onHeld: "wait" | "leaveOut",
 ): Promise<LoadedBatch> {
   const sql = LEDGER_SQL[session.dialect];
   const { userIds, keys, grantKeys, holdIds } = referencesOf(operations);
@@ -44,15 +46,23 @@ export async function loadBatch(
       : session.query<Row>(text, [JSON.stringify(unique(wanted))]);
 
   const [userRows, lotRows, keyRows, grantRows, namedHolds] = await allDone([
-    session.query<UserRow>(sql.lockUsers, [users]),
+    session.query<UserRow>(onHeld === "wait" ? sql.lockUsers : sql.lockFreeUsers, [users]),
     session.query<LotRow>(sql.openLots, [users]),
     read<KeyRow>(sql.keys, keys),
     read<LotRow>(sql.lotsByGrantKey, grantKeys),
     read<HoldRow>(sql.holdsById, holdIds),
   ] as const);
-  // Most users have no holds, so this second round trip is rare.
+  // Most users have no holds, and hardly ever is one missing, so this second round trip is rare.
   const holders = userRows.filter((row) => row.heldCredits !== 0).map((row) => [row.id]);
-  const activeHolds = await read<HoldRow>(sql.activeHolds, holders);
+  const found = new Set(userRows.map((row) => row.id));
+  const missing = onHeld === "wait" ? [] : userIds.filter((id) => !found.has(id));
+  const [activeHolds, heldElsewhere] = await allDone([
+    read<HoldRow>(sql.activeHolds, holders),
+    read<{ id: string }>(
+      sql.existingUsers,
+      missing.map((id) => [id]),
+    ),
+  ] as const);
 
   const lots = groupBy(
     lotRows.map((row) => toLot(session, row)),
@@ -69,6 +79,7 @@ export async function loadBatch(
     ),
     keys: new Map(keyRows.map((row) => [`${row.userId} ${row.storedKey}`, toStoredKey(row)])),
     grants: new Map(grantRows.map((row) => [row.grantKey, toLot(session, row)])),
+    heldElsewhere: new Set(heldElsewhere.map(({ id }) => id)),
     readAtMs: readAtOf(session, userRows),
   };
 }
@@ -99,8 +110,8 @@ export async function saveBatch(session: SqlSession, writes: BatchWrites): Promi
 }
 
 /** Returns when the users were read. The first row is enough: all rows of a statement carry the same time. */
-function readAtOf({ dialect }: SqlSession, [row]: readonly UserRow[]): number {
-  return row === undefined ? Number.POSITIVE_INFINITY : fromSqlDate(dialect, row.readAt).getTime();
+function readAtOf({ dialect }: SqlSession, [row]: readonly UserRow[]): number | null {
+  return row === undefined ? null : fromSqlDate(dialect, row.readAt).getTime();
 }
 
 const byUser = (row: { readonly userId: string }) => row.userId;

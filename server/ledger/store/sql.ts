@@ -72,9 +72,9 @@ export function forRows(insertOne: string, rows: number): string {
 /**
  * Selects `columns` of the users named by the parameter and locks their rows. The JSON table is inside a subquery
  * because MySQL refuses a locking clause beside it (error 3569), and MariaDB has no `FOR UPDATE OF`. Only user rows are
- * locked.
+ * locked. `onLocked` is what to do about rows that others hold: nothing, which waits for them, or SKIP LOCKED.
  */
-function lockUsers(dialect: SqlDialect, columns: string): string {
+function lockUsers(dialect: SqlDialect, columns: string, onLocked: "" | " SKIP LOCKED"): string {
   const parameter = { id: "id" } as const;
   // SQLite has no row locks and needs none, because it allows one writer at a time.
   if (dialect === "sqlite") {
@@ -82,7 +82,7 @@ function lockUsers(dialect: SqlDialect, columns: string): string {
     return select(dialect, { columns, parameter, table: "users", index: "PRIMARY", condition });
   }
   const wanted = `(SELECT n.id FROM ${jsonTable(dialect, parameter, "n")}) AS j`;
-  return `SELECT STRAIGHT_JOIN ${columns} FROM ${wanted} JOIN users AS t FORCE INDEX (PRIMARY) ON t.id = j.id FOR UPDATE`;
+  return `SELECT STRAIGHT_JOIN ${columns} FROM ${wanted} JOIN users AS t FORCE INDEX (PRIMARY) ON t.id = j.id FOR UPDATE${onLocked}`;
 }
 
 /** Updates every column but `id` of the rows with the given ids. */
@@ -106,6 +106,14 @@ const HOLD_COLUMNS =
   "t.id, t.userId, t.amount, t.status, t.settledAmount, t.feature, t.priceVersion, t.idempotencyKey, t.transactionId, t.lots, t.endedBy, t.expiresAt, t.createdAt, t.endedAt";
 
 const LOOKUPS = {
+  /** Parameter: [[userId], …]. Neither locks nor waits. */
+  existingUsers: {
+    columns: "t.id",
+    parameter: { id: "id" },
+    table: "users",
+    index: "PRIMARY",
+    condition: "t.id = j.id",
+  },
   /** Parameter: [[userId], …] */
   openLots: {
     columns: LOT_COLUMNS,
@@ -238,9 +246,13 @@ const CHANGED_HOLD: Columns = {
 };
 
 function statements(dialect: SqlDialect) {
+  const user = `${USER_COLUMNS}, ${READ_AT[dialect]} AS readAt`;
   return {
-    /** Parameter: [[userId], …] in ascending order, so that two batches never deadlock. */
-    lockUsers: lockUsers(dialect, `${USER_COLUMNS}, ${READ_AT[dialect]} AS readAt`),
+    /** Parameter: [[userId], …] in ascending order, so that two transactions never deadlock. */
+    lockUsers: lockUsers(dialect, user, ""),
+    /** The same, without the users whose rows other transactions hold. */
+    lockFreeUsers: lockUsers(dialect, user, " SKIP LOCKED"),
+    existingUsers: select(dialect, LOOKUPS.existingUsers),
     openLots: select(dialect, LOOKUPS.openLots),
     lotsByGrantKey: select(dialect, LOOKUPS.lotsByGrantKey),
     keys: select(dialect, LOOKUPS.keys),

@@ -1,4 +1,5 @@
 import { toSqlDate } from "../../database/dates.ts";
+import { lockUser } from "../../database/lock-user.ts";
 import type { Database, SqlSession } from "../../database/ports.ts";
 import { advanceMark, readMark } from "../../database/roll-up-mark.ts";
 import { jsonTable } from "../store/sql.ts";
@@ -12,6 +13,9 @@ const GIVEN = "SUM(CASE WHEN e.amount > 0 THEN e.amount ELSE 0 END)";
 const TAKEN = "SUM(CASE WHEN e.amount < 0 THEN -e.amount ELSE 0 END)";
 
 const SPENT = "SUM(CASE WHEN type = 'USAGE' THEN taken ELSE 0 END)";
+
+/** At most this many entries of a user are counted while the user's row is held. */
+const CATCH_UP_ENTRIES = 1_000;
 
 /** The name of the mark in `roll_ups`: the totals may contain what lies before it. */
 const NAME = "credits";
@@ -75,6 +79,7 @@ export function createCreditTotalsStore(database: Database): CreditTotalsStore {
     unrolled: (afterUserId, users) => findUnrolled(database, afterUserId, users),
     advance: (ms) => advanceMark(database.models, NAME, ms),
     rollEntries: (spans, ms) => rollEntries(database, spans, ms),
+    catchUp: (userIds, ms) => catchUp(database, userIds, ms),
     movements: (fromMs, toMs) => readMovements(database, fromMs, toMs),
   };
 }
@@ -120,18 +125,20 @@ async function findUnrolled({ models }: Database, afterUserId: string, take: num
     where: { id: { gt: afterUserId } },
     orderBy: { id: "asc" },
     take,
-    select: { id: true, ledgerSeq: true, rolledSeq: true },
+    select: SEQS,
   });
   return {
-    spans: users
-      .filter(({ ledgerSeq, rolledSeq }) => ledgerSeq > rolledSeq)
-      .map(({ id, ledgerSeq, rolledSeq }) => ({
-        userId: id,
-        fromSeq: rolledSeq,
-        toSeq: ledgerSeq,
-      })),
+    spans: uncountedOf(users),
     last: users.length < take ? null : (users.at(-1)?.id ?? null),
   };
+}
+
+const SEQS = { id: true, ledgerSeq: true, rolledSeq: true } as const;
+
+function uncountedOf(users: readonly { id: string; ledgerSeq: number; rolledSeq: number }[]) {
+  return users
+    .filter(({ ledgerSeq, rolledSeq }) => ledgerSeq > rolledSeq)
+    .map(({ id, ledgerSeq, rolledSeq }) => ({ userId: id, fromSeq: rolledSeq, toSeq: ledgerSeq }));
 }
 
 const toJson = (spans: readonly EntrySpan[]) =>
@@ -149,15 +156,42 @@ async function rollEntries(
   spans: readonly EntrySpan[],
   ms: number,
 ): Promise<boolean> {
-  const { dialect } = database;
-  const { addEntries, moveEntries, advance } = CREDIT_TOTALS_SQL[dialect];
-  const named = [entriesOf(spans), toSqlDate(dialect, new Date(ms))];
-  return onlyOnce(database, async (sql) => {
-    await sql.execute(addEntries, named);
-    await sql.execute(moveEntries, named);
-    // Last, so that the users' rows are locked only briefly, because the ledger waits for them.
-    if ((await sql.execute(advance, [toJson(spans)])) !== spans.length) throw new RolledMeanwhile();
-  });
+  return onlyOnce(database, (sql) => countEntries(sql, spans, ms));
+}
+
+async function countEntries(
+  sql: SqlSession,
+  spans: readonly EntrySpan[],
+  ms: number,
+): Promise<void> {
+  const { addEntries, moveEntries, advance } = CREDIT_TOTALS_SQL[sql.dialect];
+  const named = [entriesOf(spans), toSqlDate(sql.dialect, new Date(ms))];
+  await sql.execute(addEntries, named);
+  await sql.execute(moveEntries, named);
+  // Last, so that the users' rows are locked only briefly, because the ledger cannot have them meanwhile.
+  if ((await sql.execute(advance, [toJson(spans)])) !== spans.length) throw new RolledMeanwhile();
+}
+
+async function catchUp(
+  database: Database,
+  userIds: readonly string[],
+  ms: number,
+): Promise<number> {
+  const where = { id: { in: [...userIds] } };
+  const behind = uncountedOf(await database.models.user.findMany({ where, select: SEQS }));
+  let entries = 0;
+  for (const { userId, fromSeq, toSeq } of behind) {
+    // More than that has not been added within a moment: it is left to the next run.
+    if (toSeq - fromSeq > CATCH_UP_ENTRIES) continue;
+    entries += await database.transaction(async (tx) => {
+      await lockUser(tx, userId);
+      const users = await tx.models.user.findMany({ where: { id: userId }, select: SEQS });
+      const spans = uncountedOf(users);
+      if (spans.length > 0) await countEntries(tx.sql, spans, ms);
+      return spans.reduce((sum, span) => sum + span.toSeq - span.fromSeq, 0);
+    });
+  }
+  return entries;
 }
 
 async function readMovements(database: Database, fromMs: number, toMs: number): Promise<Movements> {

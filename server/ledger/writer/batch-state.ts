@@ -25,19 +25,21 @@ export interface BatchClock {
   /** Milliseconds since 1970. */
   readonly now: () => number;
   /**
-   * How far `now` may run ahead of the database's clock. Beyond that the time is capped at the database's plus this
-   * much: a machine with a wrong clock must not expire every user's credits. Defaults to no limit, because tests use
-   * their own clocks.
+   * How far `now` may differ from the database's clock. A clock further off is wrong, and the database's counts: one
+   * ahead would expire every user's credits, and holds made by one behind would have ended for everybody else. Defaults
+   * to no limit, because tests use their own clocks.
    */
-  readonly maxAheadMs?: number;
+  readonly maxSkewMs?: number;
 }
 
 /** Starts a batch over the loaded rows, decided as of now. Each operation sees the effects of those before it. */
 export function createBatchState(
   loaded: LoadedBatch,
-  { now, maxAheadMs = Number.POSITIVE_INFINITY }: BatchClock,
+  { now, maxSkewMs = Number.POSITIVE_INFINITY }: BatchClock,
 ) {
-  const nowMs = Math.min(now(), loaded.readAtMs + maxAheadMs);
+  const ownMs = now();
+  const readAtMs = loaded.readAtMs ?? ownMs;
+  const nowMs = Math.abs(ownMs - readAtMs) > maxSkewMs ? readAtMs : ownMs;
   const state: State = {
     loaded,
     nowMs,

@@ -1,9 +1,12 @@
-// The users' Redis locks, taken for a whole batch in one round trip. They keep instances from queueing for the same row
-// in the database; correctness rests on the row lock alone.
+// The users' Redis locks, taken for a whole batch in one round trip, and which users have to wait for a lock. Redis
+// locks keep instances from asking for the same row in the database; correctness rests on the row lock alone.
 import type { LockLease, Locks } from "../../kv/ports.ts";
+import { jitteredMs } from "../../lib/backoff.ts";
 
 const LOCK_TTL_MS = 5_000;
 const RETRY_MS = 3;
+/** The pause before a row that another transaction holds is asked for again; it doubles with each time. */
+const ROW_RETRY = { firstMs: 2, maxMs: 16 };
 const MAX_PAUSE_MS = 50;
 const FORGET_AFTER_MS = 60_000;
 
@@ -13,17 +16,24 @@ interface LockWait {
   readonly retryAtMs: number;
 }
 
+/** A user whose row another transaction holds. */
+interface RowWait {
+  readonly pauseMs: number;
+  readonly retryAtMs: number;
+}
+
 /** The locks, and the users waiting for one. */
 export interface UserLocks {
   readonly locks: Locks;
   /** How long to wait for a user's lock before relying on the row lock alone. */
   readonly patienceMs: number;
   readonly waits: Map<string, LockWait>;
+  readonly rowWaits: Map<string, RowWait>;
 }
 
 /** Creates the locks, with no user waiting yet. */
 export function createUserLocks(locks: Locks, patienceMs: number): UserLocks {
-  return { locks, patienceMs, waits: new Map() };
+  return { locks, patienceMs, waits: new Map(), rowWaits: new Map() };
 }
 
 /** Tries to take the users' locks. Returns the users who may run now and the lease to release after. Never throws. */
@@ -50,8 +60,28 @@ export async function acquireUserLocks(
   return { lease, granted };
 }
 
+/** Notes which users of a batch were left out because another transaction holds their rows. */
+export function noteRowWaits(
+  { rowWaits }: UserLocks,
+  userIds: ReadonlySet<string>,
+  heldElsewhere: ReadonlySet<string>,
+): void {
+  const nowMs = performance.now();
+  for (const id of userIds) {
+    const before = rowWaits.get(id);
+    if (!heldElsewhere.has(id)) {
+      if (before !== undefined) rowWaits.delete(id);
+      continue;
+    }
+    const doubled = before === undefined ? ROW_RETRY.firstMs : 2 * before.pauseMs;
+    const pauseMs = Math.min(ROW_RETRY.maxMs, doubled);
+    rowWaits.set(id, { pauseMs, retryAtMs: nowMs + jitteredMs(pauseMs) });
+  }
+}
+
 /** Whether the user is not waiting for a lock, or it is time to try again. */
 export function canAttempt(userLocks: UserLocks, userId: string): boolean {
+  if ((userLocks.rowWaits.get(userId)?.retryAtMs ?? 0) > performance.now()) return false;
   const wait = userLocks.waits.get(userId);
   return (
     wait === undefined || wait.retryAtMs <= performance.now() || hasWaitedTooLong(userLocks, userId)
@@ -59,21 +89,24 @@ export function canAttempt(userLocks: UserLocks, userId: string): boolean {
 }
 
 /** Returns the milliseconds until the next lock is due for a retry. */
-export function pauseUntilRetryMs({ waits }: UserLocks): number {
+export function pauseUntilRetryMs({ waits, rowWaits }: UserLocks): number {
   const nowMs = performance.now();
   let pauseMs = MAX_PAUSE_MS;
   // A lock already due for a retry does not count: its user waits for something else, or is no longer waiting.
-  for (const { retryAtMs } of waits.values())
-    if (retryAtMs > nowMs) pauseMs = Math.min(pauseMs, retryAtMs - nowMs);
+  for (const waiting of [waits, rowWaits])
+    for (const { retryAtMs } of waiting.values())
+      if (retryAtMs > nowMs) pauseMs = Math.min(pauseMs, retryAtMs - nowMs);
   return pauseMs;
 }
 
-/** Drops waits that began more than a minute ago. */
-export function pruneWaits({ waits }: UserLocks, nowMs: number): void {
+/** Drops waits for a Redis lock that began more than a minute ago, and those for a row not asked for since then. */
+export function pruneWaits({ waits, rowWaits }: UserLocks, nowMs: number): void {
   for (const [id, { sinceMs }] of waits) if (nowMs - sinceMs > FORGET_AFTER_MS) waits.delete(id);
+  for (const [id, { retryAtMs }] of rowWaits)
+    if (nowMs - retryAtMs > FORGET_AFTER_MS) rowWaits.delete(id);
 }
 
-/** Prevents starvation: the row lock queues fairly, whereas a Redis lock goes to whichever instance asks first. */
+/** Bounds the wait: a Redis lock whose holder died stays until its time is up, and the row is free long before. */
 function hasWaitedTooLong({ waits, patienceMs }: UserLocks, userId: string): boolean {
   const wait = waits.get(userId);
   return wait !== undefined && performance.now() - wait.sinceMs >= patienceMs;

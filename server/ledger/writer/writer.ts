@@ -12,24 +12,24 @@ import type { Locks } from "../../kv/ports.ts";
 import type { Announce } from "../balance-cache.ts";
 import type { Verdict } from "../model/operation-effect.ts";
 import type { HoldResult, LedgerOperation, OperationResult } from "../ports.ts";
-import { loadBatch, saveBatch } from "../store/accounts.store.ts";
-import { type BatchClock, createBatchState } from "./batch-state.ts";
+import type { BatchClock } from "./batch-state.ts";
 import {
   internal,
   isPoisoned,
   toCallerError,
-  toTransactionFailed,
   type TransactionFailed,
   unavailable,
 } from "./errors.ts";
 import { createFairQueue, type FairQueue, type Queued } from "./fair-queue.ts";
 import { defaultLimits, type WriterLimits } from "./limits.ts";
 import { traceBatch } from "./traced-batch.ts";
+import { type Committed, transact } from "./transact.ts";
 import {
   acquireUserLocks,
   createUserLocks,
   pruneWaits,
   canAttempt,
+  noteRowWaits,
   pauseUntilRetryMs,
   type UserLocks,
 } from "./user-locks.ts";
@@ -211,100 +211,101 @@ function runBatch(state: WriterState, batch: Batch): Promise<void> {
 }
 
 async function lockAndCommit(state: WriterState, { items, userIds }: Batch): Promise<void> {
-  const { queue, underWay, userLocks } = state;
+  const { underWay, userLocks } = state;
   for (const item of items) underWay.add(item);
   const { lease, granted } = await acquireUserLocks(userLocks, userIds);
   // Leave out operations that timed out meanwhile: their callers were refused, and nothing has been applied yet.
   const waiting = items.filter((item) => underWay.has(item));
   const ready = waiting.filter((item) => granted.has(item.userId));
-  const locked = waiting.filter((item) => !granted.has(item.userId));
-  for (const item of locked) underWay.delete(item);
-  queue.putBack(locked);
-  if (ready.length > 0) await commit(state, ready);
+  requeue(
+    state,
+    waiting.filter((item) => !granted.has(item.userId)),
+  );
+  const leftOut = await commit(state, ready);
+  noteRowWaits(userLocks, userIds, new Set(leftOut.map(({ userId }) => userId)));
+  // All at once, so that each user's operations return in their order.
+  requeue(state, leftOut);
   // Not awaited: the next acquire is sent after it on the same connection.
   void lease.release();
 }
 
-interface Committed {
-  readonly verdicts: readonly Verdict[];
-  readonly changedUserIds: readonly string[];
+/** Returns operations to the queue, except those whose callers were refused meanwhile. */
+function requeue({ queue, underWay }: WriterState, items: readonly Item[]): void {
+  const waiting = items.filter((item) => underWay.has(item));
+  for (const item of waiting) underWay.delete(item);
+  queue.putBack(waiting);
 }
 
-// 4 · One transaction: lock the user rows, read, decide every operation in memory in arrival order, write.
-async function transact({ deps }: WriterState, items: readonly Item[]): Promise<Committed> {
-  let decided = false;
-  try {
-    return await deps.database.rawTransaction(async (session) => {
-      const loaded = await loadBatch(
-        session,
-        items.map((item) => item.operation),
-      );
-      const batch = createBatchState(loaded, deps);
-      const verdicts = items.map((item) => batch.apply(item.operation, item.operationId));
-      if (batch.dirty) await saveBatch(session, batch.writes());
-      decided = true;
-      return { verdicts, changedUserIds: batch.changedUserIds() };
-    });
-  } catch (error) {
-    throw toTransactionFailed(error, decided);
-  }
-}
+// 4 · One transaction: transact.ts.
 
 // 5 · Committed: drop the cached balances, then resolve the callers, while the loop continues with the next batch.
-async function commit(state: WriterState, items: readonly Item[]): Promise<void> {
+// Returns the operations that were left out.
+async function commit(state: WriterState, items: readonly Item[]): Promise<readonly Item[]> {
+  if (items.length === 0) return [];
   const startedAt = performance.now();
   const committed = await transactWithRetry(state, items);
-  if (committed === null) return;
-  const seconds = (performance.now() - startedAt) / 1000;
-  state.deps.onBatch?.({ operations: items.length, seconds });
-  void notifyCallers(state, items, committed);
+  const operations = committed.applied.length;
+  if (operations > 0) {
+    const seconds = (performance.now() - startedAt) / 1000;
+    state.deps.onBatch?.({ operations, seconds });
+    void notifyCallers(state, committed);
+  }
+  return committed.leftOut;
 }
 
 async function notifyCallers(
   { deps }: WriterState,
-  items: readonly Item[],
-  { verdicts, changedUserIds }: Committed,
+  { applied, verdicts, changedUserIds }: Committed<Item>,
 ): Promise<void> {
   if (changedUserIds.length > 0) await deps.announce(changedUserIds);
-  for (const [index, item] of items.entries()) {
+  for (const [index, item] of applied.entries()) {
     const verdict = verdicts[index];
     const defect = verdict === undefined || (!verdict.ok && !isAppError(verdict.error));
     item.answer(defect ? failOne(deps.logger, item, verdict) : verdict);
   }
 }
 
-// Error handling. A conflict, or an unavailable database, runs the batch again. So does an unknown outcome: the new
-// transaction waits for the row locks of the old one, and then each operation sees whether it was applied, because its
-// own id is stored with its key, hold or lot if it was. Any other error is one operation's fault, so the batch is split
-// in halves until that operation fails alone.
+// Error handling. A conflict, or an unavailable database, runs the batch again. So does an unknown outcome: once the old
+// transaction has let go of its rows, each operation sees whether it was applied, because its own id is stored with its
+// key, hold or lot if it was. Any other error is one operation's fault, so the batch is split in halves until that
+// operation fails alone.
 async function transactWithRetry(
   state: WriterState,
   items: readonly Item[],
-): Promise<Committed | null> {
+): Promise<Committed<Item>> {
   const { logger } = state.deps;
+  const none = { applied: [], verdicts: [], changedUserIds: [], leftOut: [] };
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await transact(state, items);
+      return await transact(state.deps, items);
     } catch (error) {
       const { kind, cause } = error as TransactionFailed;
       const poisoned = isPoisoned(kind);
       if (poisoned && items.length > 1) {
         logger.warn({ err: cause, operations: items.length }, "a batch failed; splitting it");
-        const middle = Math.ceil(items.length / 2);
-        await commit(state, items.slice(0, middle));
-        await commit(state, items.slice(middle));
-        return null;
+        return { ...none, leftOut: await commitHalves(state, items) };
       }
       const late = items.every((item) => performance.now() > item.deadlineMs);
       // A second attempt, because it will see a unique key that another user's transaction took meanwhile.
       if (attempt >= (poisoned ? 2 : state.limits.attempts) || late) {
         logger.error({ err: cause, kind, attempt }, "credit operations failed");
         for (const item of items) item.answer({ ok: false, error: toCallerError(kind, cause) });
-        return null;
+        return none;
       }
       await sleep(fullJitterMs(attempt, RETRY_PAUSE));
     }
   }
+}
+
+/** Commits one half after the other, without overtaking a user whom the first one left out. */
+async function commitHalves(state: WriterState, items: readonly Item[]): Promise<readonly Item[]> {
+  const middle = Math.ceil(items.length / 2);
+  const leftOut = await commit(state, items.slice(0, middle));
+  const userIds = new Set(leftOut.map(({ userId }) => userId));
+  const second = items.slice(middle);
+  const behind = second.filter(({ userId }) => userIds.has(userId));
+  const free = second.filter(({ userId }) => !userIds.has(userId));
+  return [...leftOut, ...behind, ...(await commit(state, free))];
 }
 
 /** A bug in the rules fails only its own operation; the rest of the batch is committed. */

@@ -10,7 +10,8 @@ import { auditRows } from "../../support/ledger-audit.ts";
 import { silent as logger } from "../../support/silent.ts";
 import { createTestClock } from "../../support/test-clock.ts";
 import { useTestApp } from "../../support/use-app.ts";
-import { grant, reserve } from "../../support/operations.ts";
+import { codeOf } from "../../support/code-of.ts";
+import { grant, reserve, spend } from "../../support/operations.ts";
 
 describe("expiry", () => {
   const world = useTestApp({ available, clock: createTestClock("stepping") });
@@ -31,7 +32,7 @@ describe("expiry", () => {
     const ahead = createApp({ config, backend, logger });
     try {
       const hold = await ahead.ledger.submit(
-        reserve(userId, "svc:x:1", 12, { feature: null, priceVersion: null, ttlSeconds: 300 }),
+        reserve(userId, "svc:x:1", 12, { feature: null, priceVersion: null, ttlSeconds: 360 }),
       );
       expect(hold).toMatchObject({ credits: 25, held: 12 });
       expect(hold.expiresAt.getTime()).toBeLessThan(now() + 400_000);
@@ -48,6 +49,24 @@ describe("expiry", () => {
       vi.restoreAllMocks();
       await ahead.close();
     }
+  });
+
+  test("a hold taken by an instance whose clock is behind lasts as long as asked for all others", async () => {
+    const maxSkewMs = 60_000;
+    const behind = ledgerWith(world, { now: () => Date.now() - 90_000, maxSkewMs });
+    const right = ledgerWith(world, { now: Date.now, maxSkewMs });
+    const userId = await world.createUser(20);
+    const hold = () => reserve(userId, `svc:x:${Math.random()}`, 5, { ttlSeconds: 60 });
+    const taken = await behind.submit(hold());
+    const [takenIn] = await world.backend.database.transaction((tx) =>
+      behind.applyIn(tx, [hold()]),
+    );
+    for (const { holdId = "" } of [taken, takenIn ?? {}])
+      expect(await right.submit({ kind: "settle", userId, holdId })).toMatchObject({
+        amountCredits: 5,
+      });
+    // Without a user, nothing tells the database's time.
+    expect(await codeOf(behind.submit(spend("nobody", "k")))).toBe("NOT_FOUND");
   });
 
   test("an expiry that finds nothing is announced to nobody: readers would ask for the next one", async () => {

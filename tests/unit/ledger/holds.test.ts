@@ -1,6 +1,7 @@
 // The life of a hold, step by step: what each step writes, refuses, and leaves alone.
 import { describe, expect, test } from "vitest";
-import type { Account } from "../../../server/ledger/model/account.ts";
+import type { Account, Hold } from "../../../server/ledger/model/account.ts";
+import { expireOverdue } from "../../../server/ledger/operations/expire.ts";
 import { release, reserve, settle } from "../../../server/ledger/operations/hold.ts";
 import { refusal } from "../../support/code-of.ts";
 import {
@@ -243,4 +244,23 @@ describe("release", () => {
     expect(effect.entries).toMatchObject([{ type: "EXPIRY", amount: -9 }]);
     expect(effect.account).toMatchObject({ credits: 0, held: 0 });
   });
+});
+
+test("holds that expire together are ended in one pass", () => {
+  const n = 2_000;
+  let looks = 0;
+  const account = accountWith([lot("a", n)]);
+  const holds = Array.from({ length: n }, (_, i) => ({
+    ...(reserve(account, reserving(1), context(`h${i}`, NOW - 100_000)).account.holds[0] as Hold),
+    get id() {
+      looks += 1;
+      return `h${i}`;
+    },
+  }));
+  const { account: after } = expireOverdue({ ...account, held: n, holds }, context("e"));
+  expect(looks).toBeLessThan(10 * n);
+  expect(after.held).toBe(0);
+  expect(after.holds.map(({ id, status }) => `${id} ${status}`)).toEqual(
+    holds.map(({ id }) => `${id} EXPIRED`),
+  );
 });

@@ -1,0 +1,42 @@
+// Shows that users whose entries an older release wrote are counted by the ledger again, however busy they are.
+import { describe, expect, test } from "vitest";
+import { rollCredits } from "../../../server/jobs/roll-ups.ts";
+import { createCreditTotalsStore } from "../../../server/ledger/totals/credit-totals.store.ts";
+import { available } from "../../support/backend.ts";
+import { createTestClock } from "../../support/test-clock.ts";
+import { useTestApp } from "../../support/use-app.ts";
+import { spend } from "../../support/operations.ts";
+
+describe("the roll-up of credits", () => {
+  const world = useTestApp({ available, clock: createTestClock("stepping") });
+
+  test("catches up with a user who spends during each run, and counts every entry once", async () => {
+    const { database } = world.backend;
+    const userId = await world.createUser(100);
+    // Both as the release before the totals left them.
+    await database.models.creditMovement.deleteMany();
+    await database.models.user.updateMany({ data: { rolledSeq: 0 } });
+    const store = createCreditTotalsStore(database);
+    let spends = 0;
+    const spendOnce = () => world.ledger.submit(spend(userId, `s${(spends += 1)}`));
+    const credits = {
+      ...store,
+      async unrolled(afterUserId: string, users: number) {
+        const page = await store.unrolled(afterUserId, users);
+        await spendOnce();
+        return page;
+      },
+    };
+    const never = new AbortController().signal;
+    for (let run = 0; run < 3; run += 1)
+      await rollCredits({ credits, now: world.clock.now }, never);
+    await spendOnce();
+    const user = await database.models.user.findUniqueOrThrow({ where: { id: userId } });
+    expect(user.ledgerSeq).toBe(5);
+    expect(user.rolledSeq).toBe(user.ledgerSeq);
+    expect(await store.movements(0, world.clock.now() + 86_400_000)).toMatchObject({
+      granted: 100,
+      spent: spends,
+    });
+  });
+});
