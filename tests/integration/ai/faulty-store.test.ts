@@ -122,14 +122,15 @@ describe("metered runs over a failing store", () => {
   it("stops the job where not one of a full round can be ended", async () => {
     const ids = await insertDeadRuns(100);
     let looks = 0;
-    const ai = serviceOver((real) => ({
+    const locked = (real: RunStore): Partial<RunStore> => ({
       abandoned(limit) {
         looks += 1;
         return real.abandoned(limit);
       },
       endAbandoned: () =>
         Promise.reject(AppError.of("SERVICE_UNAVAILABLE", "Locked.", { retryAfterSeconds: 1 })),
-    }));
+    });
+    const ai = serviceOver(locked, { tickMs: 1 });
     expect(await ai.endAbandoned(NEVER)).toBe(0);
     expect(looks).toBe(1);
     await models().aiRun.deleteMany({ where: { id: { in: ids } } });
