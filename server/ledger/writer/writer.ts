@@ -43,6 +43,8 @@ export interface WriterDeps extends BatchClock {
   readonly limits?: Partial<WriterLimits>;
   /** Called after each committed batch, for the metrics. */
   readonly onBatch?: (batch: { readonly operations: number; readonly seconds: number }) => void;
+  /** Called after each committed batch with the credits it took because they had expired, for the metrics. */
+  readonly onExpired?: (credits: number) => void;
   /** Null disables tracing. */
   readonly tracer: Tracer | null;
 }
@@ -228,6 +230,7 @@ async function lockAndCommit(state: WriterState, { items, userIds }: Batch): Pro
 interface Committed {
   readonly verdicts: readonly Verdict[];
   readonly changedUserIds: readonly string[];
+  readonly expiredCredits: number;
 }
 
 // 4 · One transaction: lock the user rows, read, decide every operation in memory in arrival order, write.
@@ -243,7 +246,8 @@ async function transact({ deps }: WriterState, items: readonly Item[]): Promise<
       const verdicts = items.map((item) => batch.apply(item.operation, item.operationId));
       if (batch.dirty) await saveBatch(session, batch.writes());
       decided = true;
-      return { verdicts, changedUserIds: batch.changedUserIds() };
+      const expiredCredits = batch.expiredCredits();
+      return { verdicts, changedUserIds: batch.changedUserIds(), expiredCredits };
     });
   } catch (error) {
     throw toTransactionFailed(error, decided);
@@ -257,6 +261,7 @@ async function commit(state: WriterState, items: readonly Item[]): Promise<void>
   if (committed === null) return;
   const seconds = (performance.now() - startedAt) / 1000;
   state.deps.onBatch?.({ operations: items.length, seconds });
+  state.deps.onExpired?.(committed.expiredCredits);
   void notifyCallers(state, items, committed);
 }
 
