@@ -183,6 +183,30 @@ describe("metered runs over a failing store", () => {
     expect(await balance()).toMatchObject({ credits: 95, held: 0 });
   });
 
+  it("ends a run whose start outlives the stop, before the stop is over", async () => {
+    const [created, answered] = [deferred(), deferred()];
+    const ai = serviceOver((real) => ({
+      async create(order) {
+        const made = await real.create(order);
+        created.resolve();
+        await answered.promise;
+        return made;
+      },
+    }));
+    server.sandbox.model.control.setSpeed(1);
+    const start = ai.start(person.userId, input());
+    await created.promise;
+    const stop = ai.close();
+    answered.resolve();
+    const { runId } = await start;
+    await stop;
+    expect(await ai.run(person.userId, runId)).toMatchObject({
+      state: "failed",
+      code: "SERVICE_UNAVAILABLE",
+    });
+    expect(await balance()).toMatchObject({ credits: 100, held: 0 });
+  });
+
   /** A store whose first COMMIT takes effect without an answer, and whose balances it tells of. */
   function losingAnAnswer() {
     const { database } = server.backend;
