@@ -186,14 +186,16 @@ async function refundPayment(
     detail: { amount: amount ?? null, idempotencyKey },
   };
   // The refund happens at Stripe, so one transaction cannot cover both. Record the intent before the money moves.
-  await logWrite(logger, line, store.audit(line));
-  return payments.refundPayment({
-    paymentId,
-    amountMinorUnits: amount,
-    idempotencyKey,
-    reason,
-    actorId,
-  });
+  const refund = store.audit(line).then(() =>
+    payments.refundPayment({
+      paymentId,
+      amountMinorUnits: amount,
+      idempotencyKey,
+      reason,
+      actorId,
+    }),
+  );
+  return logWrite(logger, line, refund);
 }
 
 async function replayEvent(
@@ -210,8 +212,8 @@ async function replayEvent(
     targetId: eventId,
     reason: null,
   };
-  await logWrite(logger, line, store.audit(line));
-  return payments.replayEvent(eventId);
+  const replay = store.audit(line).then(() => payments.replayEvent(eventId));
+  return logWrite(logger, line, replay);
 }
 
 async function readUsers(
