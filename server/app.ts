@@ -109,11 +109,11 @@ export function createApp(deps: AppDeps): App {
     readiness: () => readiness(),
     ofAllWorkers: deps.workers?.metrics ?? null,
   });
-  const { backend, metrics, onBatch, onApplied } = telemetry;
+  const { backend, metrics, onBatch, onApplied, onExpired } = telemetry;
   const { database, cache, locks, pubsub } = backend;
   const ledger = createLedger({
     ...{ database, locks, cache, pubsub, logger, now, tracer },
-    ...{ onBatch, onApplied },
+    ...{ onBatch, onApplied, onExpired },
     ...(deps.clock === undefined ? { maxSkewMs: MAX_CLOCK_SKEW_MS } : {}),
   });
   const parts: Parts = { ...deps, backend, now, ledger, telemetry };

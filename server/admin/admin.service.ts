@@ -1,6 +1,6 @@
 // What administrators may do. Every write leaves an audit line: who, what, why.
 import type { Principal } from "../auth/auth.types.ts";
-import { invalidField } from "../lib/errors.ts";
+import { invalidField, isAppError } from "../lib/errors.ts";
 import { createBulkhead, type Bulkhead } from "../lib/bulkhead.ts";
 import { DAY_MS } from "../lib/time.ts";
 import { scopedKey } from "../ledger/idempotency-key.ts";
@@ -132,9 +132,17 @@ async function adjustCredits(
     },
     line,
   );
-  const adjusted = await logWrite(deps.logger, line, adjustment);
-  await deps.ledger.changed([userId]);
-  return adjusted;
+  return announced(logWrite(deps.logger, line, adjustment), () => deps.ledger.changed([userId]));
+}
+
+/** Awaits `write`, then calls `announce`: also if the response to COMMIT was lost, because all may be written. */
+async function announced<T>(write: Promise<T>, announce: () => Promise<void>): Promise<T> {
+  const result = await write.catch(async (error: unknown) => {
+    if (isAppError(error, "SERVICE_UNAVAILABLE")) await announce();
+    throw error;
+  });
+  await announce();
+  return result;
 }
 
 async function setRole(
@@ -148,9 +156,7 @@ async function setRole(
     detail: { role: input.role },
   };
   const change = deps.store.setRole(input.userId, input.role, line);
-  const user = await logWrite(deps.logger, line, change);
-  await deps.invalidateSessions();
-  return { user };
+  return { user: await announced(logWrite(deps.logger, line, change), deps.invalidateSessions) };
 }
 
 async function setDisabled(
@@ -160,9 +166,7 @@ async function setDisabled(
   line: AuditLine,
 ): Promise<{ user: UserLine }> {
   const change = deps.store.setDisabled(userId, disabledAt, line);
-  const user = await logWrite(deps.logger, line, change);
-  await deps.invalidateSessions();
-  return { user };
+  return { user: await announced(logWrite(deps.logger, line, change), deps.invalidateSessions) };
 }
 
 async function refundPayment(
@@ -182,14 +186,16 @@ async function refundPayment(
     detail: { amount: amount ?? null, idempotencyKey },
   };
   // The refund happens at Stripe, so one transaction cannot cover both. Record the intent before the money moves.
-  await logWrite(logger, line, store.audit(line));
-  return payments.refundPayment({
-    paymentId,
-    amountMinorUnits: amount,
-    idempotencyKey,
-    reason,
-    actorId,
-  });
+  const refund = store.audit(line).then(() =>
+    payments.refundPayment({
+      paymentId,
+      amountMinorUnits: amount,
+      idempotencyKey,
+      reason,
+      actorId,
+    }),
+  );
+  return logWrite(logger, line, refund);
 }
 
 async function replayEvent(
@@ -206,8 +212,8 @@ async function replayEvent(
     targetId: eventId,
     reason: null,
   };
-  await logWrite(logger, line, store.audit(line));
-  return payments.replayEvent(eventId);
+  const replay = store.audit(line).then(() => payments.replayEvent(eventId));
+  return logWrite(logger, line, replay);
 }
 
 async function readUsers(

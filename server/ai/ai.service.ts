@@ -72,13 +72,22 @@ const CLOSE_GRACE_MS = 2_000;
 export function createAiService(options: AiDeps): AiService {
   const active = createActiveRuns();
   const streams = createOpenStreams();
+  const starting = new Set<Promise<unknown>>();
   let closing = false;
   const timings = { ...DEFAULT_TIMINGS, ...options.timings };
   const deps = { ...options, timings, active, isClosing: () => closing };
   const stopListening = listenForStops(deps);
   return {
     models: () => listModels(deps.models),
-    start: (userId, input) => startRun(deps, userId, input),
+    async start(userId, input) {
+      const start = startRun(deps, userId, input);
+      starting.add(start);
+      try {
+        return await start;
+      } finally {
+        starting.delete(start);
+      }
+    },
     stream: (userId, { runId, lastEventId }, signal) =>
       streams.hold(userId, readRun(deps, { userId, runId, lastEventId }, signal)),
     stop: (userId, runId) => stopRun(deps, userId, runId),
@@ -90,7 +99,7 @@ export function createAiService(options: AiDeps): AiService {
     async close(sinceMs = performance.now()) {
       closing = true;
       const graceMs = Math.max(0, sinceMs + CLOSE_GRACE_MS - performance.now());
-      await Promise.all([endAll(active, graceMs), stopListening()]);
+      await Promise.all([endAll(active, starting, graceMs), stopListening()]);
     },
   };
 }
@@ -133,11 +142,22 @@ function listenForStops(deps: AiDeps & { readonly active: ActiveRuns }): () => P
   };
 }
 
-async function endAll(active: ActiveRuns, graceMs: number): Promise<void> {
-  const running = active.all();
-  if (running.length === 0) return;
-  const allDone = Promise.all(running.map(({ done }) => done));
+/** Ends all runs, and waits for starts under way: what they begin ends as well (start-run.ts). */
+async function endAll(
+  active: ActiveRuns,
+  starting: ReadonlySet<Promise<unknown>>,
+  graceMs: number,
+): Promise<void> {
+  const allDone = whenAllDone(active, starting);
   await withFallback(allDone, graceMs, undefined);
-  for (const run of running) run.stop("shutdown");
+  for (const run of active.all()) run.stop("shutdown");
   await allDone;
+}
+
+async function whenAllDone(
+  active: ActiveRuns,
+  starting: ReadonlySet<Promise<unknown>>,
+): Promise<void> {
+  while (active.size > 0 || starting.size > 0)
+    await Promise.allSettled([...starting, ...active.all().map(({ done }) => done)]);
 }

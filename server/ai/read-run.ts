@@ -107,7 +107,8 @@ async function assertReceivable(
   { seq, waiter }: { readonly seq: number; readonly waiter: Waiter },
 ): Promise<void> {
   const page = await output.read(runId, seq);
-  if (seq <= (lastSeq ?? page.lastSeq)) return;
+  // The last event is the end, whose id has no number.
+  if (lastSeq === null ? seq <= page.lastSeq : seq < lastSeq) return;
   if (lastSeq !== null || page.isProducer) throw foreignEventId();
   // Redis may have lost the newest events of a producer that died, so a reader may have received more than is left.
   if (endedAt !== null || !page.reachable || !output.isShared) return;

@@ -56,7 +56,11 @@ export async function startRun(
   if (!isNew) return replay(run, inputHash);
   const keepSeconds = (deps.timings.maxRunMs + deps.timings.keepOutputMs) / 1000;
   deps.output.begin(runId, Math.ceil(keepSeconds) + 120);
-  deps.active.start(run, (active) => produceRun(deps, active, { model, prompt: promptOf(input) }));
+  const started = deps.active.start(run, (active) =>
+    produceRun(deps, active, { model, prompt: promptOf(input) }),
+  );
+  // The server began to stop while the run was being stored.
+  if (deps.isClosing()) started.stop("shutdown");
   return resultOf(run, false);
 }
 

@@ -1,7 +1,7 @@
 // Stops a run on any instance, and ends the runs of producers that died.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { PubSub } from "../kv/ports.ts";
-import { AppError } from "../lib/errors.ts";
+import { AppError, isAppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { ActiveRuns } from "./active-runs.ts";
 import type { Run, StopResult } from "./ai.types.ts";
@@ -48,6 +48,7 @@ export async function stopRun(deps: StopDeps, userId: string, runId: string): Pr
 
 async function waitForEnd(deps: StopDeps, userId: string, runId: string): Promise<Run> {
   const giveUpAt = performance.now() + STOP_WAIT_MS;
+  const revivalMs = REVIVAL_TICKS * deps.timings.tickMs;
   let overdueSinceMs: number | null = null;
   while (performance.now() < giveUpAt) {
     const here = deps.active.get(runId);
@@ -57,7 +58,7 @@ async function waitForEnd(deps: StopDeps, userId: string, runId: string): Promis
     if (run.state !== "running") return run;
     const isOverdue = here === undefined && run.leaseExpiresAt < (await deps.store.now());
     overdueSinceMs = isOverdue ? (overdueSinceMs ?? performance.now()) : null;
-    if (overdueSinceMs !== null && performance.now() - overdueSinceMs >= revivalMs(deps))
+    if (overdueSinceMs !== null && performance.now() - overdueSinceMs >= revivalMs)
       await endAbandoned(deps, run);
   }
   throw AppError.of("SERVICE_UNAVAILABLE", "The run is being stopped. Please look again.", {
@@ -67,7 +68,8 @@ async function waitForEnd(deps: StopDeps, userId: string, runId: string): Promis
 
 /**
  * Job: ends the runs whose producer died, charging the share last recorded. One that cannot be ended now does not hold
- * up the others. Returns how many were ended.
+ * up the others. Returns how many were ended. Throws SERVICE_UNAVAILABLE if the database goes away again while it waits
+ * for producers to come back.
  */
 export async function endAbandonedRuns(deps: StopDeps, signal: AbortSignal): Promise<number> {
   // A run of this process is alive, however late its lease is renewed.
@@ -76,8 +78,7 @@ export async function endAbandonedRuns(deps: StopDeps, signal: AbortSignal): Pro
   for (let round = 1; ; round += 1) {
     const runs = await deps.store.abandoned(REAP_LIMIT);
     // Only once: leases listed in later rounds had expired by then, too, or expired while the database was available.
-    if (round === 1 && runs.some(isElsewhere))
-      await sleep(revivalMs(deps), undefined, { signal }).catch(() => undefined);
+    if (round === 1 && runs.some(isElsewhere)) await awaitRevivals(deps, signal);
     let ended = 0;
     for (const run of runs.filter(isElsewhere)) {
       if (signal.aborted) return total;
@@ -85,6 +86,8 @@ export async function endAbandonedRuns(deps: StopDeps, signal: AbortSignal): Pro
         if (await endAbandoned(deps, run)) ended += 1;
       } catch (error) {
         deps.logger.warn({ err: error, runId: run.id }, "an abandoned run could not be ended yet");
+        // The database may have been away once more, and every lease expired meanwhile.
+        if (isAppError(error, "SERVICE_UNAVAILABLE")) await awaitRevivals(deps, signal);
       }
     }
     total += ended;
@@ -92,8 +95,13 @@ export async function endAbandonedRuns(deps: StopDeps, signal: AbortSignal): Pro
   }
 }
 
-function revivalMs({ timings }: StopDeps): number {
-  return REVIVAL_TICKS * timings.tickMs;
+/** Gives living producers their ticks. Throws if the database goes away meanwhile, as they then cannot use them. */
+async function awaitRevivals({ store, timings }: StopDeps, signal: AbortSignal): Promise<void> {
+  for (let tick = 0; tick < REVIVAL_TICKS; tick += 1) {
+    await sleep(timings.tickMs, undefined, { signal }).catch(() => undefined);
+    if (signal.aborted) return;
+    await store.now();
+  }
 }
 
 /** Returns false if the producer turned out to be alive. */

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Feature } from "../../shared/src/features.ts";
 import { isAppError } from "../lib/errors.ts";
 import { scopedKey } from "../ledger/idempotency-key.ts";
-import type { Ledger } from "../ledger/ports.ts";
+import type { Ledger, ReserveOperation } from "../ledger/ports.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { CallEnd, MeteredCall } from "./credit.types.ts";
 import type { Charging } from "./ports.ts";
@@ -77,19 +77,43 @@ export async function beginMeteredCall(
 
 async function holdPrice(deps: MeteredCallDeps, { userId, feature }: CallRequest) {
   const priceCredits = deps.prices.credits[feature];
-  const { holdId } = await deps.withPackageSuggestion(() =>
-    deps.ledger.submit({
-      kind: "reserve",
-      userId,
-      feature,
-      amountCredits: priceCredits,
-      priceVersion: deps.prices.version,
-      idempotencyKey: scopedKey("metered", randomUUID()),
-      ttlSeconds: HOLD_SECONDS,
-      scopeLimit: MAX_IN_FLIGHT,
-    }),
-  );
-  return { holdId, priceCredits };
+  const reserve: ReserveOperation = {
+    kind: "reserve",
+    userId,
+    feature,
+    amountCredits: priceCredits,
+    priceVersion: deps.prices.version,
+    idempotencyKey: scopedKey("metered", randomUUID()),
+    ttlSeconds: HOLD_SECONDS,
+    scopeLimit: MAX_IN_FLIGHT,
+  };
+  try {
+    const { holdId } = await deps.withPackageSuggestion(() => deps.ledger.submit(reserve));
+    return { holdId, priceCredits };
+  } catch (error) {
+    if (isAppError(error, "SERVICE_UNAVAILABLE")) void undoReserve(deps, reserve);
+    throw error;
+  }
+}
+
+/** Ends the hold that a reserve of unknown outcome may have left. Under the same key the ledger returns that hold. */
+async function undoReserve(
+  { ledger, logger }: MeteredCallDeps,
+  reserve: ReserveOperation,
+): Promise<void> {
+  try {
+    await whileUnavailable(async () => {
+      const { holdId } = await ledger.submit(reserve);
+      await ledger.submit({ kind: "release", userId: reserve.userId, holdId });
+    });
+  } catch (error) {
+    // Refused: there is no such hold, or an earlier attempt has ended it.
+    if (isAppError(error) && error.httpStatus < 500) return;
+    logger.warn(
+      { err: error },
+      "a metered call that did not begin may have left a hold; it will expire",
+    );
+  }
 }
 
 async function endCall(
@@ -117,17 +141,24 @@ async function endCall(
   );
 }
 
-/** Retries while the ledger is unavailable. HOLD_NOT_ACTIVE means an earlier attempt succeeded, or the hold expired. */
+/** HOLD_NOT_ACTIVE means an earlier attempt succeeded, or the hold expired. */
 async function endHold(logger: Logger, end: () => Promise<unknown>): Promise<void> {
+  try {
+    await whileUnavailable(end);
+  } catch (error) {
+    if (!isAppError(error, "HOLD_NOT_ACTIVE"))
+      logger.error({ err: error }, "a metered call was not charged; its hold will expire");
+  }
+}
+
+/** Repeats `work` a few times while the ledger is unavailable. */
+async function whileUnavailable(work: () => Promise<unknown>): Promise<void> {
   for (const pauseMs of [...SETTLE_PAUSES_MS, null]) {
     try {
-      await end();
+      await work();
       return;
     } catch (error) {
-      const final = pauseMs === null || !isAppError(error, "SERVICE_UNAVAILABLE");
-      if (final && !isAppError(error, "HOLD_NOT_ACTIVE"))
-        logger.error({ err: error }, "a metered call was not charged; its hold will expire");
-      if (final) return;
+      if (pauseMs === null || !isAppError(error, "SERVICE_UNAVAILABLE")) throw error;
       await sleep(pauseMs);
     }
   }

@@ -27,6 +27,8 @@ export interface LedgerDeps extends BatchClock {
     result: OperationResult,
     tx?: DatabaseTransaction,
   ) => void;
+  /** The same for the credits that a batch took because they had expired. */
+  readonly onExpired?: (credits: number, tx?: DatabaseTransaction) => void;
 }
 
 /** Creates the ledger. Call its `close()` before closing the database, because it finishes queued operations. */
@@ -50,7 +52,7 @@ export function createLedger(deps: LedgerDeps): Ledger {
 }
 
 async function applyIn<Operation extends LedgerOperation>(
-  deps: Pick<LedgerDeps, keyof BatchClock | "onApplied">,
+  deps: Pick<LedgerDeps, keyof BatchClock | "onApplied" | "onExpired">,
   tx: DatabaseTransaction,
   operations: readonly Operation[],
 ): Promise<ResultOf<Operation>[]> {
@@ -65,5 +67,6 @@ async function applyIn<Operation extends LedgerOperation>(
     return verdict.result as ResultOf<Operation>;
   });
   if (batch.dirty) await saveBatch(sql, batch.writes());
+  deps.onExpired?.(batch.expiredCredits(), tx);
   return results;
 }

@@ -16,8 +16,7 @@ export function measureLedger(registry: Registry, pending: () => number) {
   return {
     /** Records one durable batch. */
     batch: measureBatches(registry),
-    /** Records one durable operation with its result. */
-    moved: countCredits(registry),
+    ...countCredits(registry),
   };
 }
 
@@ -53,19 +52,26 @@ function countCredits(registry: Registry) {
     "credits_taken_total",
     "Credits taken from accounts, by type of the entry.",
   );
-  return (operation: LedgerOperation, result: OperationResult): void => {
-    const { amountCredits, replayed, transactionId } = result;
-    if (replayed || transactionId === null) return;
-    const type = entryTypeOf(operation);
-    const gives =
-      operation.kind === "grant" || (operation.kind === "adjust" && operation.amountCredits > 0);
-    if (type !== null) (gives ? granted : taken).get(type)?.inc(Math.abs(amountCredits));
+  return {
+    /** Records one durable operation with its result. */
+    moved(operation: LedgerOperation, result: OperationResult): void {
+      const { amountCredits, replayed, transactionId } = result;
+      if (replayed || transactionId === null) return;
+      const type = entryTypeOf(operation);
+      const gives =
+        operation.kind === "grant" || (operation.kind === "adjust" && operation.amountCredits > 0);
+      if (type !== null) (gives ? granted : taken).get(type)?.inc(Math.abs(amountCredits));
+    },
+    /** Records what a durable batch took because it had expired: operations expire what is due before they begin. */
+    expired(credits: number): void {
+      taken.get("EXPIRY")?.inc(credits);
+    },
   };
 }
 
 /**
- * Returns null where nothing enters or leaves the books: a hold, or a debt that moves between two accounts of one
- * person.
+ * Returns null where nothing enters or leaves the books (a hold, or a debt that moves between two accounts of one
+ * person), and for expiries, which are counted by `expired`.
  */
 function entryTypeOf(operation: LedgerOperation): EntryType | null {
   switch (operation.kind) {
@@ -78,10 +84,9 @@ function entryTypeOf(operation: LedgerOperation): EntryType | null {
       return operation.type;
     case "adjust":
       return "ADMIN_ADJUST";
-    case "expireLots":
-      return "EXPIRY";
     case "reserve":
     case "release":
+    case "expireLots":
     case "expireHolds":
     case "carryDebt":
       return null;

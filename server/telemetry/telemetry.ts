@@ -70,6 +70,10 @@ export function createTelemetry(
     if (tx === undefined) ledger.moved(operation, result);
     else afterCommit.on(tx, () => ledger.moved(operation, result));
   };
+  const onExpired: LedgerDeps["onExpired"] = (credits, tx) => {
+    if (tx === undefined) ledger.expired(credits);
+    else afterCommit.on(tx, () => ledger.expired(credits));
+  };
   const onMoney: PaymentStoreDeps["onMoney"] = (tx, { minorUnits, currency }) =>
     afterCommit.on(tx, () => business.money(minorUnits, currency));
   return {
@@ -78,6 +82,7 @@ export function createTelemetry(
     backend: { ...backend, database: afterCommit.database },
     onBatch: ledger.batch,
     onApplied,
+    onExpired,
     onMoney,
     stripe: (port: StripePort) => observeCalls(traces.calls("stripe", port), observe("stripe")),
     google: (port: IdentityProvider) =>

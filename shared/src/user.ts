@@ -12,6 +12,7 @@ export const userContract = {
       avatar: z
         .url({ protocol: /^https$/, error: "Use an https:// address." })
         .max(2048)
+        .regex(/^[^\p{Cc}\p{Cs}]*$/u, "Control characters are not allowed.")
         .nullable()
         .optional(),
     }),

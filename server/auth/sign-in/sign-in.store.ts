@@ -4,6 +4,7 @@ import type { Database, DatabaseTransaction, PrismaModels } from "../../database
 import { writeAuditLine } from "../../database/audit-log.ts";
 import { classifyDatabaseError } from "../../database/errors.ts";
 import { lockUser } from "../../database/lock-user.ts";
+import { isAppError } from "../../lib/errors.ts";
 import { newId } from "../../lib/ids.ts";
 import type { Logger } from "../../lib/logger.ts";
 import type { Ledger } from "../../ledger/ports.ts";
@@ -41,10 +42,13 @@ interface Outcome extends SignedIn {
 export async function writeSignIn(deps: Deps, request: SignIn): Promise<SignedIn> {
   const { database, ledger, logger } = deps;
   for (let tries = 1; ; tries++) {
+    let changed: readonly string[] = [];
     try {
-      const { granted, takenFrom, ...signedIn } = await database.transaction((tx) =>
-        signInWithin(tx, deps, request),
-      );
+      const { granted, takenFrom, ...signedIn } = await database.transaction(async (tx) => {
+        const outcome = await signInWithin(tx, deps, request);
+        changed = outcome.granted ? [outcome.userId] : [];
+        return outcome;
+      });
       if (takenFrom !== null) {
         logger.warn(
           { event: "address taken", userId: signedIn.userId, formerUserId: takenFrom },
@@ -54,6 +58,8 @@ export async function writeSignIn(deps: Deps, request: SignIn): Promise<SignedIn
       if (granted) await ledger.changed([signedIn.userId]);
       return signedIn;
     } catch (error) {
+      // The response to COMMIT may be lost although everything was written.
+      if (isAppError(error, "SERVICE_UNAVAILABLE")) await ledger.changed(changed);
       if (classifyDatabaseError(error) !== "unique") throw error;
       const session = await database.models.session.count({ where: { id: request.session.id } });
       if (session > 0) {

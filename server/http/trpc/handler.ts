@@ -78,6 +78,8 @@ async function answer(deps: TrpcHandlerDeps, streams: Streams, exchange: Exchang
   if (call) return answerLeanCall(call, deps.createContext(request, headers), headers);
   const ctx = deps.createContext(request, headers);
   await countUnreached(ctx, unreachedNames(request, asked));
+  // The client left while its refused calls were counted: a response that has closed never says so again.
+  if (headers.response.destroyed) return;
   assertKeepsCookie(ctx, request, asked);
   if (request.method === "GET" && procedures.get(asked.path)?._def.type === "subscription") {
     if (streams.ended) {

@@ -11,6 +11,10 @@ const PULSE_EVERY_MS = 2_000;
 /** After this many in a row that were sent but not heard, nothing else would be heard either. */
 const MAX_UNHEARD_PULSES = 3;
 
+interface Subscription {
+  readonly listener: (message: string) => void;
+}
+
 interface PubSubOptions {
   readonly circuit: RedisCircuit;
   readonly subscriber: RedisClient;
@@ -21,9 +25,12 @@ interface PubSubOptions {
 /** Creates pub/sub over a publishing circuit and a separate subscribing client. */
 export function createRedisPubSub(options: PubSubOptions): PubSub & { stop(): void } {
   const { circuit, subscriber, keyPrefix, logger } = options;
-  const listeners = new Map<string, Set<(message: string) => void>>();
+  // One object per subscription, because the same function may be subscribed twice.
+  const listeners = new Map<string, Set<Subscription>>();
+  /** Channels that Redis did not subscribe. */
+  const refused = new Set<string>();
   subscriber.on("message", (channel: string, message: string) => {
-    for (const listener of listeners.get(channel) ?? []) {
+    for (const { listener } of listeners.get(channel) ?? []) {
       try {
         listener(message);
       } catch (error) {
@@ -33,12 +40,14 @@ export function createRedisPubSub(options: PubSubOptions): PubSub & { stop(): vo
   });
   subscriber.on("ready", () => void subscribeNow([...listeners.keys()]));
 
-  /** A failure does no harm: the next "ready" subscribes everything again. */
+  /** A failure does no harm: the next "ready" subscribes everything again, the next pulse what was refused. */
   async function subscribeNow(channels: string[]): Promise<void> {
+    for (const channel of channels) refused.delete(channel);
     try {
       const late = () => new Error(`No answer within ${COMMAND_TIMEOUT_MS} ms`);
       await withTimeout(subscriber.subscribe(...channels), COMMAND_TIMEOUT_MS, late);
     } catch (error) {
+      for (const channel of channels) if (listeners.has(channel)) refused.add(channel);
       logger.warn(
         { reason: reasonOf(error) },
         "Redis channels are not subscribed yet; retrying when it is available",
@@ -46,8 +55,10 @@ export function createRedisPubSub(options: PubSubOptions): PubSub & { stop(): vo
     }
   }
 
-  const pulse = watchPulse(options);
-  listeners.set(pulse.channel, new Set([pulse.heard]));
+  const pulse = watchPulse(options, () => {
+    if (refused.size > 0) void subscribeNow([...refused]);
+  });
+  listeners.set(pulse.channel, new Set([{ listener: pulse.heard }]));
 
   return {
     async publish(channel, message) {
@@ -58,18 +69,22 @@ export function createRedisPubSub(options: PubSubOptions): PubSub & { stop(): vo
     },
     async subscribe(channel, listener) {
       const name = `${keyPrefix}:${channel}`;
+      const subscription = { listener };
       const known = listeners.get(name);
-      if (known !== undefined) known.add(listener);
+      if (known !== undefined) known.add(subscription);
       else {
-        listeners.set(name, new Set([listener]));
+        listeners.set(name, new Set([subscription]));
         if (subscriber.status === "ready") await subscribeNow([name]);
       }
-      return async () => {
+      return () => {
         const left = listeners.get(name);
-        left?.delete(listener);
-        if (left?.size !== 0) return;
-        listeners.delete(name);
-        await subscriber.unsubscribe(name).catch(() => {});
+        if (left?.delete(subscription) && left.size === 0) {
+          listeners.delete(name);
+          refused.delete(name);
+          // Not awaited: whoever leaves must not wait for a Redis that does not answer.
+          subscriber.unsubscribe(name).catch(() => {});
+        }
+        return Promise.resolve();
       };
     },
     stop: () => pulse.stop(),
@@ -78,9 +93,13 @@ export function createRedisPubSub(options: PubSubOptions): PubSub & { stop(): vo
 
 /**
  * Heartbeat: publishes to a private channel and reconnects when messages stop coming back. A connection that only
- * listens never notices a silent peer, and a PING to a cluster may be answered by any of its nodes.
+ * listens never notices a silent peer, and a PING to a cluster may be answered by any of its nodes. Calls `onPulse`
+ * with each beat of a connection that is kept.
  */
-function watchPulse({ circuit, subscriber, keyPrefix, logger }: PubSubOptions) {
+function watchPulse(
+  { circuit, subscriber, keyPrefix, logger }: PubSubOptions,
+  onPulse: () => void,
+) {
   const channel = `${keyPrefix}:pulse:${randomUUID()}`;
   let unheard = 0;
   const heard = (): void => {
@@ -95,6 +114,7 @@ function watchPulse({ circuit, subscriber, keyPrefix, logger }: PubSubOptions) {
       subscriber.disconnect(true);
       return;
     }
+    onPulse();
     unheard += 1;
     // An unavailable Redis says nothing about this connection.
     void circuit.ask<unknown>((client) => client.publish(channel, ""), heard);

@@ -60,6 +60,9 @@ export function createBatchState(
       return state.newKeys.length > 0 || changedAccounts(state).length > 0;
     },
     writes: () => collectWrites(state),
+    /** Credits taken because they expired, by whatever operation came first after that. */
+    expiredCredits: () =>
+      state.entries.reduce((sum, { type, amount }) => (type === "EXPIRY" ? sum - amount : sum), 0),
     /**
      * Users whose account changed, plus those whose operation was a replay: the process that applied it may have
      * died before publishing the change (or this batch's own COMMIT went unanswered), so a stale balance may still be

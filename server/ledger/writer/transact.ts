@@ -19,6 +19,7 @@ export interface Committed<Item> {
   /** Of the applied ones. */
   readonly verdicts: readonly Verdict[];
   readonly changedUserIds: readonly string[];
+  readonly expiredCredits: number;
   /** Not decided yet, because other transactions hold their users' rows. */
   readonly leftOut: readonly Item[];
 }
@@ -42,8 +43,13 @@ export async function transact<Item extends Submitted>(
       const verdicts = applied.map((item) => batch.apply(item.operation, item.operationId));
       if (batch.dirty) await saveBatch(session, batch.writes());
       decided = true;
-      const changedUserIds = batch.changedUserIds();
-      return { applied, verdicts, changedUserIds, leftOut: items.filter(isLeftOut) };
+      return {
+        applied,
+        verdicts,
+        changedUserIds: batch.changedUserIds(),
+        expiredCredits: batch.expiredCredits(),
+        leftOut: items.filter(isLeftOut),
+      };
     });
   } catch (error) {
     throw toTransactionFailed(error, decided);

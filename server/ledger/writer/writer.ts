@@ -43,6 +43,8 @@ export interface WriterDeps extends BatchClock {
   readonly limits?: Partial<WriterLimits>;
   /** Called after each committed batch, for the metrics. */
   readonly onBatch?: (batch: { readonly operations: number; readonly seconds: number }) => void;
+  /** Called after each committed batch with the credits it took because they had expired, for the metrics. */
+  readonly onExpired?: (credits: number) => void;
   /** Null disables tracing. */
   readonly tracer: Tracer | null;
 }
@@ -248,6 +250,7 @@ async function commit(state: WriterState, items: readonly Item[]): Promise<reado
   if (operations > 0) {
     const seconds = (performance.now() - startedAt) / 1000;
     state.deps.onBatch?.({ operations, seconds });
+    state.deps.onExpired?.(committed.expiredCredits);
     void notifyCallers(state, committed);
   }
   return committed.leftOut;
@@ -274,7 +277,7 @@ async function transactWithRetry(
   items: readonly Item[],
 ): Promise<Committed<Item>> {
   const { logger } = state.deps;
-  const none = { applied: [], verdicts: [], changedUserIds: [], leftOut: [] };
+  const none = { applied: [], verdicts: [], changedUserIds: [], expiredCredits: 0, leftOut: [] };
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await transact(state.deps, items);

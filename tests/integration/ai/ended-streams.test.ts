@@ -5,6 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { queryObjects } from "node:v8";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { available } from "../../support/backend.ts";
+import { deferred } from "../../support/deferred.ts";
 import { useTestApp } from "../../support/use-app.ts";
 import { bearer } from "../../support/wire-call.ts";
 
@@ -14,8 +15,24 @@ const LIMIT_MS = 240_000;
 /** How many objects of one kind may be pending for other reasons. */
 const TOLERATED = RUNS / 4;
 
+/** Awaited by every call that is counted, before it is. */
+let beforeCounting = async (): Promise<void> => undefined;
+
+/** The back end, whose limiter can be made to wait as one over Redis does. */
+const slowToCount: typeof available = {
+  ...available,
+  async open(logger) {
+    const opened = await available.open(logger);
+    const limiter: typeof opened.backend.limiter = (rule) => {
+      const real = opened.backend.limiter(rule);
+      return { consume: (key) => beforeCounting().then(() => real.consume(key)) };
+    };
+    return { ...opened, backend: { ...opened.backend, limiter } };
+  },
+};
+
 describe("streams that are over", () => {
-  const world = useTestApp({ available });
+  const world = useTestApp({ available: slowToCount });
 
   /** Counts the requests and signals that are held after a full garbage collection. */
   const held = () => ({
@@ -84,6 +101,33 @@ describe("streams that are over", () => {
     for (let run = 0; run < RUNS; run += 1) await refuseOne();
     await forgotten(before);
     await Promise.all(open.map((stream) => stream.return()));
+  });
+
+  it("are forgotten when their client leaves while their refusal is counted, over tRPC", {
+    timeout: LIMIT_MS,
+  }, async () => {
+    onTestFinished(() => void (beforeCounting = async () => undefined));
+    const leaveEarly = async () => {
+      const [counting, counted] = [deferred(), deferred()];
+      beforeCounting = () => {
+        counting.resolve();
+        return counted.promise;
+      };
+      const leave = new AbortController();
+      const url = `${world.url}/api/trpc/credit.onChange?batch=1`;
+      const answer = fetch(url, { signal: leave.signal }).catch(() => null);
+      await counting.promise;
+      leave.abort();
+      await answer;
+      // The server hears of it on its own socket.
+      await sleep(50);
+      counted.resolve();
+      await sleep(10);
+    };
+    await leaveEarly();
+    const before = held();
+    for (let run = 0; run < RUNS; run += 1) await leaveEarly();
+    await forgotten(before);
   });
 
   it("are forgotten when their client leaves before they begin, over REST", {

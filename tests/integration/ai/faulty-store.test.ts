@@ -123,14 +123,15 @@ describe("metered runs over a failing store", () => {
   it("stops the job where not one of a full round can be ended", async () => {
     const ids = await insertDeadRuns(100);
     let looks = 0;
-    const ai = serviceOver((real) => ({
+    const locked = (real: RunStore): Partial<RunStore> => ({
       abandoned(limit) {
         looks += 1;
         return real.abandoned(limit);
       },
       endAbandoned: () =>
         Promise.reject(AppError.of("SERVICE_UNAVAILABLE", "Locked.", { retryAfterSeconds: 1 })),
-    }));
+    });
+    const ai = serviceOver(locked, { tickMs: 1 });
     expect(await ai.endAbandoned(NEVER)).toBe(0);
     expect(looks).toBe(1);
     await models().aiRun.deleteMany({ where: { id: { in: ids } } });
@@ -181,6 +182,30 @@ describe("metered runs over a failing store", () => {
     });
     expect(server.sandbox.model.control.requests).toBe(asked);
     expect(await balance()).toMatchObject({ credits: 95, held: 0 });
+  });
+
+  it("ends a run whose start outlives the stop, before the stop is over", async () => {
+    const [created, answered] = [deferred(), deferred()];
+    const ai = serviceOver((real) => ({
+      async create(order) {
+        const made = await real.create(order);
+        created.resolve();
+        await answered.promise;
+        return made;
+      },
+    }));
+    server.sandbox.model.control.setSpeed(1);
+    const start = ai.start(person.userId, input());
+    await created.promise;
+    const stop = ai.close();
+    answered.resolve();
+    const { runId } = await start;
+    await stop;
+    expect(await ai.run(person.userId, runId)).toMatchObject({
+      state: "failed",
+      code: "SERVICE_UNAVAILABLE",
+    });
+    expect(await balance()).toMatchObject({ credits: 100, held: 0 });
   });
 
   /** A store whose first COMMIT succeeds but is not answered, and which records the balances it publishes. */

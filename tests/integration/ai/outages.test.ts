@@ -111,6 +111,51 @@ describe("metered runs in an outage of the database", () => {
     await expect.poll(() => state(producer, runId), { timeout: 20_000 }).toBe("completed");
   });
 
+  it("ends no such run either where the database is away again while the job waits", async () => {
+    let looks = 0;
+    let isAwayAgain = false;
+    const store = () => runStoreOf(app);
+    const { producer, other, runId } = await afterOutage((heal) => ({
+      async abandoned(limit) {
+        const runs = await store().abandoned(limit);
+        looks += 1;
+        isAwayAgain = looks === 1;
+        // It is back just before three ticks are over; the producer has had none.
+        if (isAwayAgain) setTimeout(() => (isAwayAgain = false), 600);
+        else heal();
+        return runs;
+      },
+      now: () => (isAwayAgain ? away() : store().now()),
+    }));
+    const ended = other.endAbandoned(NEVER);
+    await expect(ended).rejects.toMatchObject({ code: "SERVICE_UNAVAILABLE" });
+    expect(await state(producer, runId)).toBe("running");
+    expect(await other.endAbandoned(NEVER)).toBe(0);
+    speed(Number.POSITIVE_INFINITY);
+    await expect.poll(() => state(producer, runId), { timeout: 20_000 }).toBe("completed");
+  });
+
+  it("gives producers their ticks again where the database is away while runs are ended", async () => {
+    let tries = 0;
+    const { producer, other, runId } = await afterOutage((heal) => ({
+      endAbandoned(run) {
+        tries += 1;
+        if (tries > 1) return runStoreOf(app).endAbandoned(run);
+        heal();
+        return away();
+      },
+      // As if there were two: one meets the outage, the other comes after it.
+      async abandoned(limit) {
+        const runs = await runStoreOf(app).abandoned(limit);
+        return [...runs, ...runs];
+      },
+    }));
+    expect(await other.endAbandoned(NEVER)).toBe(0);
+    expect(tries).toBe(2);
+    speed(Number.POSITIVE_INFINITY);
+    await expect.poll(() => state(producer, runId), { timeout: 20_000 }).toBe("completed");
+  });
+
   it("lets the producer stop such a run, for all it has produced", async () => {
     const { other, runId } = await afterOutage((heal) => ({
       async requestStop(id) {

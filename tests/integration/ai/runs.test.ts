@@ -150,9 +150,13 @@ describe("metered runs", () => {
     world.sandbox.model.control.setSpeed(400);
     const { runId } = await start(ask("Ids"));
     expect((await read(runId, `${runId}.end`)).code).toBe("VALIDATION_FAILED");
-    await read(runId);
-    for (const id of ["1", `${runId}.0`, `${runId}.99999`, `${runId}.x`, "run_other.1"])
+    const { events } = await read(runId);
+    // The end is the last event, and its id has no number.
+    for (const seq of ["0", "99999", "x", events.length])
+      expect((await read(runId, `${runId}.${seq}`)).code, `${seq}`).toBe("VALIDATION_FAILED");
+    for (const id of ["1", "run_other.1"])
       expect((await read(runId, id)).code, id).toBe("VALIDATION_FAILED");
+    expect((await read(runId, `${runId}.${events.length - 1}`)).events).toHaveLength(1);
   });
 
   it("stops on request, charges the share produced, and is safe to repeat", async () => {

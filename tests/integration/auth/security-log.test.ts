@@ -101,5 +101,13 @@ describe("the log", () => {
       targetId: "nobody",
       outcome: "NOT_FOUND",
     });
+    const refund = { paymentId: "nothing", idempotencyKey: "refund-1", reason: "A test" };
+    for (const [call, input, targetId] of [
+      ["admin.refundPayment", refund, "nothing"],
+      ["admin.replayEvent", { eventId: "evt_nothing" }, "evt_nothing"],
+    ] as const) {
+      expect((await world.call(call, "mutation", input, headers)).code).toBe("NOT_FOUND");
+      expect(events("admin write").at(-1)).toMatchObject({ targetId, outcome: "NOT_FOUND" });
+    }
   });
 });

@@ -3,6 +3,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import type { MeterReading } from "../../../server/credit/credit.types.ts";
+import { beginMeteredCall } from "../../../server/credit/metered-call.ts";
+import type { Ledger } from "../../../server/ledger/ports.ts";
+import { AppError } from "../../../server/lib/errors.ts";
 import { meteredProcedure } from "../../../server/trpc/metered.ts";
 import { createCallerFactory, router, toAppError } from "../../../server/trpc/trpc.ts";
 import { available } from "../../support/backend.ts";
@@ -203,6 +206,30 @@ describe("metered calls", () => {
     const words = await Promise.all(outcomes);
     expect(words.filter((word) => word === "done").length).toBe(10);
     expect((await outcome(userId)).credits).toBe(900);
+  });
+
+  test("a call whose hold took effect without an answer is refused, and holds nothing soon after", async () => {
+    const userId = await world.createUser(30);
+    let isLost = false;
+    const ledger: Ledger = {
+      ...world.ledger,
+      async submit(operation) {
+        const result = await world.ledger.submit(operation);
+        if (isLost) return result;
+        isLost = true;
+        throw AppError.of("SERVICE_UNAVAILABLE", "Lost.", { retryAfterSeconds: 1 });
+      },
+    };
+    const deps = {
+      ...{ ledger, logger: world.logger, withPackageSuggestion: <T>(work: () => T) => work() },
+      prices: { credits: world.config.credits.costs, version: "test" },
+    };
+    const request = { userId, feature: "ppt-generate", clientSignal: undefined } as const;
+    await expect(beginMeteredCall(deps, request)).rejects.toMatchObject({
+      code: "SERVICE_UNAVAILABLE",
+    });
+    expect(await world.models.creditHold.count({ where: { userId } })).toBe(1);
+    expect(await outcome(userId)).toEqual({ credits: 30, usage: [] });
   });
 
   test("a process that dies holds nothing for ever: the hold expires", async () => {

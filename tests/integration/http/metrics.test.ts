@@ -1,5 +1,7 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { beforeAll, describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
+import { grant, spend } from "../../support/operations.ts";
 import type { SignedIn } from "../../support/server.ts";
 import { useTestApp } from "../../support/use-app.ts";
 import { bearer } from "../../support/wire-call.ts";
@@ -61,6 +63,35 @@ describe("metrics", () => {
     await control.idle();
     expect(await grew('money_given_back_minor_units_total{currency="usd"}')).toBe(200);
     expect(await grew('money_taken_minor_units_total{currency="usd"}')).toBe(price);
+  });
+
+  it("counts credits that expire, whatever finds them first", async () => {
+    const [forJob, spender, corrected, admin] = await Promise.all([
+      server.createUser(),
+      server.createUser(5),
+      server.createUser(),
+      server.person("ADMIN"),
+    ]);
+    const expiresAt = new Date(server.clock.now() + 500);
+    const expiring = (userId: string, credits: number) =>
+      server.ledger.submit(
+        grant(userId, `expiring:${userId}`, credits, { source: "SUBSCRIPTION", expiresAt }),
+      );
+    await expiring(forJob, 7);
+    await expiring(spender, 4);
+    await expiring(corrected, 2);
+    const series = 'credits_taken_total{type="EXPIRY"}';
+    const expired = async () => (await scrape(server.url)).get(series) ?? 0;
+    const before = await expired();
+    await sleep(600);
+    // A refusal expires what is due, too.
+    await expect(server.ledger.submit(spend(spender, "too-much", 6))).rejects.toThrow();
+    expect(await expired()).toBe(before + 4);
+    const correction = { userId: corrected, amount: 1, reason: "x", idempotencyKey: "expiry" };
+    await server.call("admin.adjustCredits", "mutation", correction, bearer(admin.accessToken));
+    expect(await expired()).toBe(before + 6);
+    await server.app.jobs.runNow("expire-lots");
+    expect(await expired()).toBe(before + 13);
   });
 
   it.each([

@@ -3,8 +3,9 @@ import { randomUUID } from "node:crypto";
 import { beforeAll, describe, expect, it } from "vitest";
 import { auditWholeLedger } from "../../../server/ledger/audit/audit.ts";
 import { scopedKey } from "../../../server/ledger/idempotency-key.ts";
+import { AppError } from "../../../server/lib/errors.ts";
 import { available } from "../../support/backend.ts";
-import type { Person } from "../../support/people.ts";
+import { createPeople, type Person } from "../../support/people.ts";
 import { useTestApp } from "../../support/use-app.ts";
 import { newEmail } from "../auth/support.ts";
 import { bearer } from "../../support/wire-call.ts";
@@ -70,6 +71,36 @@ describe("debt", () => {
       const third = await world.signIn(email);
       expect(third.user.credits).toBe(n === 0 ? -30 : -50);
     }
+  });
+
+  it("is told of also where the answer to the COMMIT of the sign-in was lost", async () => {
+    const { userId: formerId, email, accessToken } = await world.person();
+    const { subject } = await models().identity.findFirstOrThrow({ where: { userId: formerId } });
+    await adjust(formerId, -160);
+    await remove(accessToken, email);
+    const { database } = world.backend;
+    const announced: string[] = [];
+    const people = createPeople({
+      ...world,
+      backend: {
+        ...world.backend,
+        database: {
+          ...database,
+          // `dialect` and `models` may be accessors of the real one.
+          ...{ dialect: database.dialect, models: database.models },
+          async transaction(work) {
+            await database.transaction(work);
+            throw AppError.of("SERVICE_UNAVAILABLE", "Lost.", { retryAfterSeconds: 1 });
+          },
+        },
+      },
+      ledger: { ...world.ledger, changed: async (userIds) => void announced.push(...userIds) },
+    });
+    const signIn = people.session({ email, subject: subject ?? "" });
+    await expect(signIn).rejects.toMatchObject({ code: "SERVICE_UNAVAILABLE" });
+    const user = await models().user.findUniqueOrThrow({ where: { email } });
+    expect(user.credits).toBe(-60);
+    expect(announced).toEqual([user.id]);
   });
 
   it("moves once when ten sign-ins come at once", async () => {

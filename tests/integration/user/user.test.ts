@@ -38,6 +38,8 @@ describe("user", () => {
     [{ name: { contains: "a" } }],
     [{ avatar: "javascript:alert(1)" }],
     [{ avatar: "http://img.example/a.png" }],
+    [{ avatar: "https://img.example/a\u0000.png" }],
+    [{ avatar: "https://img.example/a\ud800.png" }],
     [{ role: "ADMIN" }],
     [{ credits: 1_000_000 }],
     [{ email: "other@example.com" }],

@@ -8,10 +8,20 @@ import { silent } from "../../support/silent.ts";
 
 /** A Redis whose subscriber connection can stop receiving, and whose publisher connection can be unavailable. */
 function openPubSub() {
-  const redis = { isDeaf: false, isAway: false, hangUps: 0 };
+  const redis = { isDeaf: false, isAway: false, isBusy: false, hangUps: 0 };
+  const subscribed = new Set<string>();
   const subscriber = Object.assign(new EventEmitter(), {
     status: "ready",
-    subscribe: () => Promise.resolve(1),
+    subscribe(...channels: string[]) {
+      if (redis.isBusy) return Promise.reject(new Error("BUSY Redis is busy running a script."));
+      for (const channel of channels) subscribed.add(channel);
+      return Promise.resolve(subscribed.size);
+    },
+    unsubscribe(channel: string) {
+      subscribed.delete(channel);
+      // Never answered.
+      return new Promise(() => undefined);
+    },
     disconnect: () => void (redis.hangUps += 1),
   });
   const publish = (channel: string, message: string) => {
@@ -28,7 +38,7 @@ function openPubSub() {
     keyPrefix: "test",
     logger: silent,
   });
-  return { redis, pubsub };
+  return { redis, pubsub, subscribed };
 }
 
 describe("a connection that listens", () => {
@@ -54,6 +64,37 @@ describe("a connection that listens", () => {
     redis.isDeaf = false;
     await vi.advanceTimersByTimeAsync(60_000);
     expect(redis.hangUps).toBe(1);
+    pubsub.stop();
+  });
+
+  it("subscribes with the next pulse what Redis refused, unless nobody listens any more", async () => {
+    const { redis, pubsub, subscribed } = openPubSub();
+    redis.isBusy = true;
+    await pubsub.subscribe("kept", () => undefined);
+    const leave = await pubsub.subscribe("left", () => undefined);
+    await leave();
+    redis.isBusy = false;
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect([...subscribed]).toEqual(["test:kept"]);
+    pubsub.stop();
+  });
+
+  it("hears for a function as often as it was subscribed, and lets go of a Redis that is silent", async () => {
+    const { pubsub, subscribed } = openPubSub();
+    let heard = 0;
+    const listener = () => void (heard += 1);
+    const [leave, leaveToo] = [
+      await pubsub.subscribe("news", listener),
+      await pubsub.subscribe("news", listener),
+    ];
+    await pubsub.publish("news", "");
+    expect(heard).toBe(2);
+    await leave();
+    await leave();
+    await pubsub.publish("news", "");
+    expect(heard).toBe(3);
+    await leaveToo();
+    expect([...subscribed]).toEqual([]);
     pubsub.stop();
   });
 });
