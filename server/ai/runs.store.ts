@@ -157,9 +157,13 @@ async function endAbandonedRun(deps: RunStoreDeps, { id, userId }: Run): Promise
   const ending = deps.database.transaction(async (tx) => {
     // Lock the user's row first, as the ledger does; under that lock nobody else can end the run.
     await lockUser(tx, userId);
-    const row = await tx.models.aiRun.findUnique({ where: { id } });
-    if (row === null || row.state !== "running" || row.leaseExpiresAt > now) return null;
-    const run = toRun(row);
+    // The run's row is locked by the same statement that checks the lease, because a renewal takes no lock of the user.
+    const { count } = await tx.models.aiRun.updateMany({
+      where: { id, state: "running", leaseExpiresAt: { lte: now } },
+      data: { endedAt: now },
+    });
+    if (count === 0) return null;
+    const run = toRun(await tx.models.aiRun.findUniqueOrThrow({ where: { id } }));
     return settleAndEnd(deps, tx, run, {
       outcome: "failed",
       code: "SERVICE_UNAVAILABLE",

@@ -63,20 +63,24 @@ export function createReadiness(deps: ReadinessDeps): () => Promise<Readiness> {
   const backlog = remembered<Readiness["events"]>(5_000, deps.backlog, null);
   const doctor = remembered<JobOutcome | null>(30_000, deps.lastDoctor, null);
   const note = logChanges(deps.logger);
-  return async () => {
+  const ofDatabase = async () => {
     const { database: reads, redis } = await check();
-    const isReadable = reads.status !== "down";
-    const database = isReadable ? worseState(reads, await write()) : reads;
-    const space = await disk();
+    if (reads.status === "down") return { database: reads, redis, events: null, lastDoctor: null };
+    const [writes, events, lastDoctor] = await Promise.all([write(), backlog(), doctor()]);
+    return { database: worseState(reads, writes), redis, events, lastDoctor };
+  };
+  return async () => {
+    // All at once, as far as they can be: each may take the full limit, and whoever probes has one of its own.
+    const [{ database, redis, events, lastDoctor }, space] = await Promise.all([
+      ofDatabase(),
+      disk(),
+    ]);
     const dependencies: Dependencies = {
       database,
       redis,
       ...(space === null ? {} : { disk: diskState(space) }),
       ...others(),
     };
-    const [events, lastDoctor] = isReadable
-      ? await Promise.all([backlog(), doctor()])
-      : [null, null];
     const { wanted, listening, started } = deps.workers();
     const readiness = assemble(dependencies, deps.isShuttingDown(), started);
     note(readiness);

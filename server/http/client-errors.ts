@@ -1,4 +1,5 @@
 // Responses to what never becomes a request: not HTTP, oversized headers, too slow. Parser messages are not exposed.
+import { randomUUID } from "node:crypto";
 import { STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
 
@@ -32,18 +33,21 @@ export function createClientErrorHandler(headersFor: CommonHeaders) {
       return;
     }
     const [status, message] = ANSWERS[error.code ?? ""] ?? MALFORMED;
+    const common = headersFor(originIn(error.rawPacket));
+    const [, requestId = randomUUID()] = common.find(([name]) => name === "X-Request-Id") ?? [];
     const body = JSON.stringify({
       success: false,
       code: "VALIDATION_FAILED",
       message,
       statusCode: status,
+      requestId,
       fields: {},
     });
     const headers = [
       ["Connection", "close"],
       ["Content-Type", "application/json; charset=utf-8"],
       ["Content-Length", String(Buffer.byteLength(body))],
-      ...headersFor(originIn(error.rawPacket)),
+      ...common,
     ];
     const lines = headers.map(([name, value]) => `${name}: ${value}\r\n`).join("");
     socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines}\r\n${body}`);

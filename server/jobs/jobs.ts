@@ -91,9 +91,9 @@ async function runReconcile(
 
 /** Audits the ledger. Any violation fails the run; each is logged on its own line. */
 async function runDoctor({ audit, logger }: JobDeps, signal: AbortSignal): Promise<JobResult> {
-  const { violations, provenNow, provenEarlier } = await audit(signal);
+  const { violations, isCut, provenNow, provenEarlier } = await audit(signal);
   for (const violation of violations) logger.error({ violation }, "ledger violation");
-  const figures = { violations: violations.length, provenNow, provenEarlier };
+  const figures = { violations: violations.length, isCut, provenNow, provenEarlier };
   if (violations.length > 0) throw new JobFailure("The ledger has violations.", figures);
   return figures;
 }

@@ -94,6 +94,7 @@ function beginInside(tracer: Tracer, name: string, attributes: SpanAttributes): 
 function traceCall<T>(tracer: Tracer, name: string, call: () => T): T {
   const span = tracer.begin(name, name.startsWith("job ") ? {} : { kind: "client" });
   const answer = span.run(call);
+  // A synchronous method calls no other system: its span is left without an end, and so is never sent.
   if (answer instanceof Promise)
     answer.then(
       () => span.end(),

@@ -247,11 +247,12 @@ export function readInvoice(value: unknown): StripeInvoice {
 
 function readAmounts(raw: Raw): Map<string, number> {
   const amounts = new Map<string, number>();
-  for (const [currency, option] of Object.entries(nested(raw, "currency_options") ?? {})) {
+  const options = { ...nested(raw, "currency_options"), [text(raw, "currency")]: raw };
+  for (const [currency, option] of Object.entries(options)) {
     const amount = integerOrNull(objectOf(option, "currency option"), "unit_amount");
     if (amount !== null) amounts.set(currency, amount);
   }
-  return amounts.set(text(raw, "currency"), integerOrNull(raw, "unit_amount") ?? 0);
+  return amounts;
 }
 
 export function readPrice(value: unknown): StripePrice {
@@ -259,13 +260,12 @@ export function readPrice(value: unknown): StripePrice {
   const interval = textOrNull(nested(raw, "recurring") ?? {}, "interval");
   const metadata = nested(raw, "metadata") ?? {};
   const credits = textOrNull(metadata, "credits") ?? "";
-  const product = nested(raw, "product");
   return {
     id: text(raw, "id"),
     active: flag(raw, "active"),
     productId: idOrNull(raw, "product") ?? text(raw, "product"),
-    productActive: product === null || own(product, "active") !== false,
-    unitAmount: integerOrNull(raw, "unit_amount") ?? 0,
+    productActive: own(nested(raw, "product") ?? {}, "active") !== false,
+    unitAmount: integerOrNull(raw, "unit_amount"),
     currency: text(raw, "currency"),
     amounts: readAmounts(raw),
     interval: interval === "month" || interval === "year" ? interval : null,

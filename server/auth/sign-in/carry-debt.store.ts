@@ -19,16 +19,18 @@ export async function carryDebt(
 ): Promise<boolean> {
   const former = await tx.models.formerAccount.findMany({ where: { identityId } });
   if (former.length === 0) return false;
-  const where = { id: { in: former.map((row) => row.erasedUserId) }, credits: { lt: 0 } };
-  const owing = await tx.models.user.findMany({ where, select: { id: true }, take: MAX_ACCOUNTS });
+  const owing = await tx.models.user.findMany({
+    where: { id: { in: former.map((row) => row.erasedUserId) }, credits: { lt: 0 } },
+    select: { id: true },
+    take: MAX_ACCOUNTS,
+  });
   if (owing.length === 0) return false;
   // Lock in id order, as everywhere that several accounts are locked.
   const ids = owing.map(({ id }) => id);
   for (const id of [...ids, userId].sort()) await lockUser(tx, id);
   const owed = await tx.models.user.findMany({
-    where,
+    where: { id: { in: ids }, credits: { lt: 0 } },
     select: { id: true, credits: true, ledgerSeq: true },
-    take: MAX_ACCOUNTS,
   });
   for (const { id, credits, ledgerSeq } of owed) {
     // The debtor's sequence number makes the key unique, because the move itself advances that number.

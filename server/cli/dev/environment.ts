@@ -56,7 +56,10 @@ export function planDevelopment(environment: Environment): DevelopmentPlan {
     apiPort,
     webPort: local ? Number(frontend.port || "80") : null,
     frontendUrl: frontend.origin,
-    callbackUrl: environment["GOOGLE_CALLBACK_URL"] ?? `${apiUrl}/api/auth/google/callback`,
+    // As parseConfig reads it.
+    callbackUrl:
+      environment["GOOGLE_CALLBACK_URL"]?.replace("$PORT", String(apiPort)) ??
+      `${apiUrl}/api/auth/google/callback`,
     webhookUrl: `${apiUrl}/api/payment/webhook`,
     // Fixed ports, not free ones: the issuer's address is part of a user's identity, so it must survive a restart.
     googlePort: environment["GOOGLE_CLIENT_ID"] ? null : apiPort + 1,

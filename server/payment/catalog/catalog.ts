@@ -128,7 +128,11 @@ async function findPricedPlan(
     (price.offerId === null ? null : await offers.findPlan(price.offerId));
   return (
     plan && {
-      plan: { ...plan, credits: price.credits ?? plan.credits, price: price.unitAmount },
+      plan: {
+        ...plan,
+        credits: price.credits ?? plan.credits,
+        price: price.unitAmount ?? plan.price,
+      },
       price,
     }
   );

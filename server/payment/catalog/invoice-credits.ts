@@ -52,11 +52,15 @@ export function totalCredits(lines: readonly PaidLine[]): number {
   return floorFraction(lines.map(lineCredits).reduce(addFractions, ZERO));
 }
 
-/** All the credits of a line: the plan's credits for the whole interval, times the line's share of the price. */
+/**
+ * All the credits of a line: the plan's credits for the whole interval, times the line's share of the price. What costs
+ * nothing has no share: each unit gives the whole.
+ */
 function lineCredits(line: PaidLine): Fraction {
   const months = line.interval === "year" ? 12n : 1n;
   const whole = BigInt(line.monthlyCredits) * months;
-  if (line.unitAmount <= 0) return line.amount < 0 ? ZERO : { top: whole, bottom: 1n };
+  if (line.unitAmount <= 0)
+    return line.amount < 0 ? ZERO : { top: whole * BigInt(line.quantity ?? 1), bottom: 1n };
   return { top: whole * BigInt(line.amount), bottom: BigInt(line.unitAmount) };
 }
 

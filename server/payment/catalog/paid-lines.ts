@@ -12,8 +12,8 @@ export interface PlanLine extends PaidLine {
  * Returns the lines of an invoice that give credits. Lines at prices that are not ours are left out, and so
  * are prorations of a free price, whose used and unused time both cost 0: a free plan gives its credits per
  * period, not on a switch.
- * Also left out, and passed to `leaveOut`, are prorations and lines without a positive amount in a currency the price
- * is no longer sold in, because their share of the price cannot be known.
+ * Also left out, and passed to `leaveOut`, are prorations and lines without a positive amount where the price states no
+ * amount in the invoice's currency, because their share of the price cannot be known.
  */
 export async function readPaidLines(
   catalog: Pick<Catalog, "findPricedPlan">,
@@ -46,7 +46,7 @@ export async function readPaidLines(
   return lines;
 }
 
-/** The price in a currency it no longer lists, derived from a line that is not prorated: it covers a whole interval. */
+/** The amount a price does not state, derived from a line that is not prorated: it covers a whole interval. */
 function wholeAmount({ amount, quantity, proration }: StripeInvoiceLine): number | null {
   return proration || amount <= 0 ? null : Math.ceil(amount / quantity);
 }

@@ -130,9 +130,13 @@ export interface StripePrice {
   readonly productId: string;
   /** False when its product is archived, so that the price cannot be sold either. */
   readonly productActive: boolean;
-  readonly unitAmount: number;
+  /** Null when a unit has no single whole amount: tiers, or fractions of the smallest unit of money. */
+  readonly unitAmount: number | null;
   readonly currency: string;
-  /** Its amount in each currency it is sold in, including its own. Other currencies are present only if requested. */
+  /**
+   * Its amount in each currency it is sold in, including its own; without those where a unit has no single whole amount.
+   * Other currencies are present only if requested.
+   */
   readonly amounts: ReadonlyMap<string, number>;
   readonly interval: BillingInterval | null;
   /** Our offer it was made for (from metadata that only this server's key can write). */

@@ -130,7 +130,10 @@ async function readBought(
   if (stored !== null) return stored;
   const { id: invoiceId, currency } = invoice;
   const lines = await readPaidLines(catalog, invoice, ({ priceId }) =>
-    logger.warn({ invoiceId, priceId, currency }, "line in a currency its price does not name"),
+    logger.warn(
+      { invoiceId, priceId, currency },
+      "line left out: its price states no amount in this currency",
+    ),
   );
   const planId = (lines.find(({ amount }) => amount >= 0) ?? lines[0])?.planId;
   return { anchor: subscription.billingAnchor, lines, planId };

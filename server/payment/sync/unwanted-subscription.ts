@@ -6,6 +6,9 @@ import type { SyncDeps } from "./apply-sync.ts";
 import { refundWhole } from "./refund-whole.ts";
 import { isLive } from "./subscription-status.ts";
 
+/** Ten pages of Stripe's list. The customer's other subscriptions may have filled the first ones. */
+const MAX_INVOICES = 1_000;
+
 type Deps = Pick<SyncDeps, "stripe" | "logger">;
 
 /** Why a subscription is unwanted: the user has another one, or the account no longer exists. */
@@ -25,7 +28,11 @@ export async function endUnwanted(
   logger.warn({ subscriptionId: subscription.id, reason }, "unwanted live subscription ended");
   // Refund first: if this stops halfway, the subscription is still live and the next sync continues. Every invoice is
   // refunded, because it may have been switched or renewed before we learned of it.
-  const filter = { customerId: subscription.customerId, status: "paid", limit: 100 } as const;
+  const filter = {
+    customerId: subscription.customerId,
+    status: "paid",
+    limit: MAX_INVOICES,
+  } as const;
   for (const invoice of await stripe.listInvoices(filter))
     if (invoice.subscriptionId === subscription.id && invoice.amountPaid > 0)
       await refundInvoice(deps, invoice, reason);

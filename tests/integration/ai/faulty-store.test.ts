@@ -120,6 +120,29 @@ describe("metered runs over a failing store", () => {
     expect(stopped).toEqual({ outcome: "failed", charged: 0, balance: 100 });
   });
 
+  it("ends no run whose producer renews the lease at that moment: either is late, and learns of it", async () => {
+    const [id = ""] = await insertDeadRuns(1);
+    const producer = storeAt(Date.now);
+    const renewals: Promise<string>[] = [];
+    const store = createRunStore({
+      database: server.backend.database,
+      ledger: {
+        changed: server.ledger.changed,
+        // After the lease was looked at, and before the run is ended.
+        async applyIn(tx, operations) {
+          renewals.push(producer.renewLease(id, { leaseMs: 20_000, producedCredits: 1 }));
+          await Promise.race([...renewals, sleep(500)]);
+          return server.ledger.applyIn(tx, operations);
+        },
+      },
+      now: Date.now,
+    });
+    const run = await store.find(id);
+    if (run === null) throw new Error("no run");
+    expect(await store.endAbandoned(run)).toMatchObject({ outcome: "failed" });
+    expect(await Promise.all(renewals)).toEqual(["ended"]);
+  });
+
   it("stops the job where not one of a full round can be ended", async () => {
     const ids = await insertDeadRuns(100);
     let looks = 0;

@@ -313,10 +313,10 @@ describe("requests", () => {
   test.each([
     ["CONNECT", "CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n", 400],
     ["no Host", "GET /health HTTP/1.1\r\n\r\n", 400],
-  ])("%s is refused in JSON", async (_name, text, status) => {
-    const answer = await sendRaw(server.url, text);
-    expect(answer.status).toBe(status);
-    expect(JSON.parse(answer.body)).toMatchObject({ success: false, statusCode: status });
+  ])("%s is refused in JSON, with the request id of the header", async (_name, text, status) => {
+    const { headers, ...answer } = await sendRaw(server.url, text);
+    const body = { success: false, statusCode: status, requestId: headers.get("x-request-id") };
+    expect([answer.status, JSON.parse(answer.body)]).toMatchObject([status, body]);
   });
 
   test("an upgrade nobody offers is answered as if it had not been asked for", async () => {

@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { loadEnvironment } from "../../../server/config/environment.ts";
-import { readEnvironment } from "../../../server/cli/dev/environment.ts";
+import { parseConfig } from "../../../server/config/parse-config.ts";
+import { planDevelopment, readEnvironment } from "../../../server/cli/dev/environment.ts";
 import { databaseUrl } from "../../../prisma/database-url.mjs";
 
 const outside = { directory: process.cwd(), environment: { ...process.env } };
@@ -54,4 +55,12 @@ test("Prisma, which knows MySQL alone, is told of MariaDB under that name", () =
 test("a production with blanks around it is one before anything parses it", () => {
   process.env["NODE_ENV"] = " production ";
   expect(loadEnvironment()["NODE_ENV"]).toBe("production");
+});
+
+test("the Google sandbox of `npm run dev` lets people back to the address the server has, its port filled in", () => {
+  const own = "http://127.0.0.1:$PORT/api/auth/google/callback";
+  const { callbackUrl } = planDevelopment({ PORT: "6100", GOOGLE_CALLBACK_URL: own });
+  expect(callbackUrl).toBe("http://127.0.0.1:6100/api/auth/google/callback");
+  const { google } = parseConfig({ PORT: "6100", GOOGLE_CALLBACK_URL: own });
+  expect(google.callbackUrl).toBe(callbackUrl);
 });

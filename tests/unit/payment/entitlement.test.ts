@@ -54,6 +54,17 @@ it("gives every month of a year its credits for each of the quantity", () => {
   expect(scheduled.map(({ credits }) => credits)).toEqual(Array.from({ length: 12 }, () => 1_500));
 });
 
+it.each(["month", "year"] as const)(
+  "gives each of several free units its %s's credits",
+  (interval) => {
+    const free = { ...line({ price: 0, credits: 50 }, interval, 0), quantity: 2 };
+    const months = interval === "year" ? 12 : 1;
+    const credits = scheduleGrants([free], start).map((grant) => grant.credits);
+    expect(credits).toEqual(Array.from({ length: months }, () => 100));
+    expect(totalCredits([free])).toBe(100 * months);
+  },
+);
+
 describe("entitlement", () => {
   it("gives a full month its plan's credits, until one month after it", () => {
     const [grant, ...more] = scheduleGrants([line(PRO, "month", 1999)], start);

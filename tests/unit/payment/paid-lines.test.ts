@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { readPrice } from "../../../server/adapters/stripe/parse.ts";
 import { scheduleGrants } from "../../../server/payment/catalog/invoice-credits.ts";
 import { readPaidLines } from "../../../server/payment/catalog/paid-lines.ts";
 import type { PricedPlan } from "../../../server/payment/payment.types.ts";
@@ -82,4 +83,24 @@ test("a currency that the price does not name gives a whole interval's credits, 
   // From a free trial.
   expect(await read({ ...period, amount: 0 })).toEqual([]);
   expect(leftOut).toEqual([900, 0]);
+});
+
+test("a price in tiers gives a whole interval's credits for each unit, and nothing for a share or for 0", async () => {
+  const tiered = pricedPlan("tiered", 500, 999);
+  const raw = { id: "tiered", object: "price", active: true, product: "p", currency: "usd" };
+  const price = readPrice({ ...raw, recurring: { interval: "month" }, unit_amount: null });
+  const findPricedPlan = async () => ({ ...tiered, price });
+  const leftOut: unknown[] = [];
+  const creditsFor = async (amount: number, proration: boolean) => {
+    const line = { priceId: "tiered", quantity: 2, periodStart: start, periodEnd: end };
+    const invoice = { currency: "usd", lines: [{ ...line, amount, proration }] };
+    const paid = await readPaidLines({ findPricedPlan }, invoice, (it) => leftOut.push(it.amount));
+    return scheduleGrants(paid, start).reduce((sum, { credits }) => sum + credits, 0);
+  };
+  expect(await creditsFor(1_500, false)).toBe(1_000);
+  expect(leftOut).toEqual([]);
+  expect(await creditsFor(700, true)).toBe(0);
+  // A trial's, say.
+  expect(await creditsFor(0, false)).toBe(0);
+  expect(leftOut).toEqual([700, 0]);
 });

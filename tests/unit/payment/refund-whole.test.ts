@@ -2,7 +2,7 @@
 import { expect, it } from "vitest";
 import type { StripePort, StripeRefund } from "../../../server/payment/stripe/port.ts";
 import { refundWhole } from "../../../server/payment/sync/refund-whole.ts";
-import { refundInvoice } from "../../../server/payment/sync/unwanted-subscription.ts";
+import { endUnwanted, refundInvoice } from "../../../server/payment/sync/unwanted-subscription.ts";
 import { silent } from "../../support/silent.ts";
 
 const order = { paymentIntentId: "pi_1", orderKey: "mispriced:cs_1", reason: "mispriced" };
@@ -66,4 +66,25 @@ it("orders what is left of each payment intent that paid an invoice", async () =
   } as unknown as StripePort;
   await refundInvoice({ stripe, logger: silent }, { id: "in_1", amountPaid: 999 }, "duplicate");
   expect(ordered).toEqual(["pi_1", "pi_2"]);
+});
+
+it("gives an unwanted subscription's invoices back behind a hundred newer ones of the wanted one", async () => {
+  const invoices = Array.from({ length: 102 }, (_, index) => ({
+    id: `in_${index}`,
+    subscriptionId: index < 100 ? "sub_wanted" : "sub_unwanted",
+    amountPaid: 999,
+  }));
+  const ordered: string[] = [];
+  const subscription = { id: "sub_unwanted", customerId: "cus_1", status: "active" };
+  const stripe = {
+    getSubscription: async () => subscription,
+    listInvoices: async ({ limit }: { limit: number }) => invoices.slice(0, limit),
+    listInvoicePayments: async (id: string) => [{ paymentIntentId: `pi_${id}`, amountPaid: 999 }],
+    listRefunds: async () => [],
+    createRefund: async ({ paymentIntentId }: { paymentIntentId: string }) =>
+      void ordered.push(paymentIntentId),
+    cancelSubscription: async () => ({ ...subscription, status: "canceled" }),
+  } as unknown as StripePort;
+  await endUnwanted({ stripe, logger: silent }, subscription, "duplicate");
+  expect(ordered).toEqual(["pi_in_100", "pi_in_101"]);
 });

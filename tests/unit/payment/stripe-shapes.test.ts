@@ -1,11 +1,14 @@
 // How Stripe's answers are interpreted where they are ambiguous.
+import type Stripe from "stripe";
 import { expect, test } from "vitest";
+import { createStripeClient } from "../../../server/adapters/stripe/client.ts";
 import {
   readCheckout,
   readPrice,
   readSubscription,
 } from "../../../server/adapters/stripe/parse.ts";
 import { readSchedule } from "../../../server/adapters/stripe/parse-schedule.ts";
+import { checkKey } from "../../../server/adapters/stripe/prices.ts";
 
 test("a checkout session that is paid counts as complete, whatever it says", () => {
   const session = { id: "cs_1", object: "checkout.session", status: "open", created: 1 };
@@ -81,6 +84,17 @@ test("a price tells what it costs in each of its currencies, its own among them"
   expect(read({ currency_options: options })).toEqual({ usd: 999, eur: 900 });
 });
 
+test("a price in tiers or in fractions of a cent states no amount, instead of costing nothing", () => {
+  const price = { id: "price_1", object: "price", active: true, product: "prod_1" };
+  for (const decimal of [null, "0.5"]) {
+    const raw = { ...price, currency: "usd", unit_amount: null, unit_amount_decimal: decimal };
+    const options = { usd: raw, eur: { unit_amount: 900 } };
+    expect(readPrice(raw)).toMatchObject({ unitAmount: null, amounts: new Map() });
+    const { amounts } = readPrice({ ...raw, currency_options: options });
+    expect(amounts).toEqual(new Map([["eur", 900]]));
+  }
+});
+
 test("the discounts of a subscription are read by id, expanded or not", () => {
   const price = { id: "price_1", object: "price", currency: "usd" };
   const period = { current_period_start: 1, current_period_end: 2 };
@@ -99,4 +113,15 @@ test("the discounts of a subscription are read by id, expanded or not", () => {
   const read = readSubscription(subscription);
   expect(read.discountIds).toEqual(["di_1", "di_3"]);
   expect(read.items[0].discountIds).toEqual(["di_2"]);
+});
+
+test("a key is accepted only by Stripe's own list of prices, whatever else answers 200", async () => {
+  const check = (answer: unknown) => {
+    const sdk = { prices: { list: () => Promise.resolve(answer) } } as unknown as Stripe;
+    const limits = { attemptTimeoutMs: 1_000, deadlineMs: 1_000, maxAttempts: 1, baseDelayMs: 1 };
+    return checkKey(createStripeClient(sdk, limits));
+  };
+  expect(await check({ object: "list", data: [], has_more: false })).toBe("accepted");
+  for (const answer of [{}, "<html>", { object: "list", data: [{}] }])
+    await expect(check(answer)).rejects.toMatchObject({ code: "PAYMENT_PROVIDER_ERROR" });
 });
