@@ -37,7 +37,7 @@ export function ChangePlan({ plan, onClose }: { plan: Plan; onClose: () => void 
       onClose={onClose}
       actions={
         <>
-          <Button onClick={onClose}>Not now</Button>
+          <Button onClick={onClose}>Cancel</Button>
           <Button
             kind="main"
             busy={change.isPending || preview.isFetching}
@@ -53,7 +53,7 @@ export function ChangePlan({ plan, onClose }: { plan: Plan; onClose: () => void 
         {(data) => (
           <dl className="facts" data-testid="plan-preview">
             <div>
-              <dt>To pay now</dt>
+              <dt>Due today</dt>
               <dd>{money(data.amountDue, data.currency)}</dd>
             </div>
             <div>
@@ -61,11 +61,11 @@ export function ChangePlan({ plan, onClose }: { plan: Plan; onClose: () => void 
               <dd>{credits(data.creditsNow)}</dd>
             </div>
             <div>
-              <dt>From</dt>
+              <dt>Starts on</dt>
               <dd>{date(data.effectiveAt)}</dd>
             </div>
             <div>
-              <dt>Then</dt>
+              <dt>Then renews at</dt>
               <dd>
                 {money(plan.price, plan.currency)} a {plan.interval}, {credits(plan.credits)} a
                 month
