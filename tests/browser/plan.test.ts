@@ -29,7 +29,7 @@ test("a sign-in comes back to the page one wanted, and a plan is subscribed to",
   await seeIn(page, "payment-result", "600");
   await page.getByRole("link", { name: "Continue" }).click();
   await seeIn(page, "available", "600");
-  await page.getByText("From your plan").waitFor();
+  await page.getByText("From subscription").waitFor();
 });
 
 test("a press whose answer is lost is asked for again and charged once", async () => {

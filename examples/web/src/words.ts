@@ -140,7 +140,7 @@ export const PAYMENT_WORDS: Record<
 const SOURCE_WORDS: Record<string, string> = {
   SIGNUP: "Welcome gift",
   PURCHASE: "Bought",
-  SUBSCRIPTION: "From your plan",
+  SUBSCRIPTION: "From subscription",
   ADMIN_ADJUST: "From support",
   REFUND: "Returned",
   DISPUTE_REVERSAL: "Returned",

@@ -57,7 +57,7 @@ export function ChangePlan({ plan, onClose }: { plan: Plan; onClose: () => void 
               <dd>{money(data.amountDue, data.currency)}</dd>
             </div>
             <div>
-              <dt>Credits now</dt>
+              <dt>Credits added today</dt>
               <dd>{credits(data.creditsNow)}</dd>
             </div>
             <div>

@@ -145,7 +145,7 @@ function Welcome() {
       </span>
       <h2>What would you like to know?</h2>
       <p className="soft">
-        Answers arrive as they are written. Conversations stay in this browser; you only pay for
+        Answers arrive as they are written. Conversations stay in this browser. You only pay for
         what you receive.
       </p>
     </div>

@@ -134,8 +134,8 @@ function Current({ current }: { current: CurrentPlan }) {
         >
           <p>
             You keep {tierName(current.tier)} and its credits until {date(current.currentPeriodEnd)}
-            . After that nothing is charged, and credits you bought stay. You can change your mind
-            until then.
+            . After that you won't be charged, and you keep the credits you bought. You can change
+            your mind until then.
           </p>
         </Dialog>
       )}

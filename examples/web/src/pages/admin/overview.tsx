@@ -148,11 +148,11 @@ function Audit() {
         {(data) => (
           <p data-testid="books">
             {data === null
-              ? "Not audited yet. A job audits it every day; to do it now, run npm run doctor."
+              ? "Not audited yet. The audit runs every day; npm run doctor runs it now."
               : `Audited ${dateTime(data.at)}: ${
                   data.ok
                     ? "every credit is accounted for."
-                    : "some credits are not accounted for. Run npm run doctor to see which."
+                    : "some credits are not accounted for. npm run doctor shows which."
                 }`}
           </p>
         )}

@@ -52,7 +52,7 @@ function Person({ data: { user, subscription } }: { data: UserPage }) {
         </span>
       }
     >
-      <dl className="facts" data-testid="person">
+      <dl className="facts wide" data-testid="person">
         <div>
           <dt>Credits</dt>
           <dd>{number(user.credits)}</dd>
