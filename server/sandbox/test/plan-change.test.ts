@@ -150,6 +150,19 @@ describe("a change of plan", () => {
     expect(renewal?.lines.data).toHaveLength(3);
   });
 
+  it("refuses to delete an item that is not named", async () => {
+    const { subscription } = await subscribe(world, plans.basic);
+    const both = await stripe.subscriptions.update(subscription.id, {
+      items: [{ price: plans.pro.id }],
+    });
+    expect(both.items.data).toHaveLength(2);
+    await expect(
+      stripe.subscriptions.update(subscription.id, { items: [{ deleted: true }] }),
+    ).rejects.toMatchObject({ statusCode: 400, param: "items[0][id]" });
+    const { items } = await stripe.subscriptions.retrieve(subscription.id);
+    expect(items.data).toHaveLength(2);
+  });
+
   it("takes the wall time of an app that cannot see the moved clock as the same moment", async () => {
     const { subscription } = await subscribe(world, plans.basic);
     world.sandbox.control.advance({ months: 1, days: 10 });
