@@ -27,7 +27,7 @@ describe("with few calls allowed", () => {
       await seeIn(
         page,
         "answer",
-        /please wait \d+ (minutes?|seconds?) and try again\. Nothing was charged/,
+        /Please wait \d+ (minutes?|seconds?) and try again\. Nothing was charged/,
       );
     } finally {
       await world.close();
