@@ -161,7 +161,7 @@ test("axe finds nothing wrong with plans, subscribing, changing, cancelling, and
   await page.getByTestId("payment-result").waitFor();
   await goTo(page, "Plan");
   await page.getByRole("button", { name: /^Change to Basic/ }).click();
-  await seeIn(page, "plan-preview", "To pay now");
+  await seeIn(page, "plan-preview", "Due today");
   await inspect("what a change costs");
   await page.getByRole("button", { name: "Change plan", exact: true }).click();
   await page.getByRole("button", { name: "Stay on Pro" }).waitFor();
@@ -209,9 +209,9 @@ test("axe finds nothing wrong with the admin area and the goodbye", async () => 
   await goTo(page, "Admin");
   await seeIn(page, "figures", "$39.99");
   await inspect("the overview");
-  await page.getByRole("link", { name: "People" }).click();
-  await page.getByLabel("Name, e-mail address or id").fill("ada");
-  await page.getByRole("button", { name: "Find" }).click();
+  await page.getByRole("link", { name: "Users" }).click();
+  await page.getByLabel("Name, e-mail address or ID").fill("ada");
+  await page.getByRole("button", { name: "Search" }).click();
   await page.getByTestId("users").waitFor();
   await inspect("people");
   await page.getByTestId("users").getByRole("link").first().click();

@@ -43,9 +43,9 @@ test("the overview counts people and credits, and says when the books were audit
 });
 
 test("a person is found, and given credits once for two clicks, with the reason on record", async () => {
-  await page.getByRole("link", { name: "People" }).click();
-  await page.getByLabel("Name, e-mail address or id").fill("customer@");
-  await page.getByRole("button", { name: "Find" }).click();
+  await page.getByRole("link", { name: "Users" }).click();
+  await page.getByLabel("Name, e-mail address or ID").fill("customer@");
+  await page.getByRole("button", { name: "Search" }).click();
   await page.getByTestId("users").getByRole("link", { name: "Customer" }).click();
   await seeIn(page, "person", "600");
   await expect.poll(() => page.evaluate("document.activeElement.tagName")).toBe("H1");
@@ -64,7 +64,7 @@ test("a part of a payment is refunded once with its share of the credits, though
   const refund = async () => {
     await page.getByRole("button", { name: /^Refund/ }).click();
     await dialog.getByLabel("Amount in USD").fill("10.00");
-    await dialog.getByRole("button", { name: "Give money back" }).click();
+    await dialog.getByRole("button", { name: "Refund" }).click();
   };
   const { promise: mayBeLost, resolve: loseAnswer } = deferred();
   await page.route(/admin\.refundPayment/, async (route) => {
@@ -79,7 +79,7 @@ test("a part of a payment is refunded once with its share of the credits, though
   loseAnswer();
   await dialog.getByText("We could not reach Skywork").waitFor();
   await page.unroute(/admin\.refundPayment/);
-  await dialog.getByRole("button", { name: "Not now" }).click();
+  await dialog.getByRole("button", { name: "Cancel" }).click();
   await refund();
   await dialog.waitFor({ state: "detached" });
   await seeIn(page, "admin-payments", "$10.00 refunded");

@@ -178,6 +178,6 @@ test("conversations are kept in this browser until they are cleared", async () =
   await expect.poll(() => page.evaluate("document.activeElement.textContent")).toBe("Clear all");
   await page.keyboard.press("Enter");
   await page.getByRole("dialog").getByRole("button", { name: "Clear all" }).click();
-  await page.getByText("What is on your mind?").waitFor();
+  await page.getByText("What would you like to know?").waitFor();
   expect(await page.evaluate("localStorage.length")).toBe(0);
 });

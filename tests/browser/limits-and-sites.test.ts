@@ -22,12 +22,12 @@ describe("with few calls allowed", () => {
           .getByText(/charged/)
           .first()
           .waitFor();
-        if (await page.getByText("You have been quick!").isVisible()) break;
+        if (await page.getByText("Too many requests").isVisible()) break;
       }
       await seeIn(
         page,
         "answer",
-        /please wait \d+ (minutes?|seconds?) before you go on\. Nothing was charged/,
+        /Please wait \d+ (minutes?|seconds?) and try again\. Nothing was charged/,
       );
     } finally {
       await world.close();

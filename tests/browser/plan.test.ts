@@ -29,7 +29,7 @@ test("a sign-in comes back to the page one wanted, and a plan is subscribed to",
   await seeIn(page, "payment-result", "600");
   await page.getByRole("link", { name: "Continue" }).click();
   await seeIn(page, "available", "600");
-  await page.getByText("From your plan").waitFor();
+  await page.getByText("From subscription").waitFor();
 });
 
 test("a press whose answer is lost is asked for again and charged once", async () => {
@@ -56,7 +56,7 @@ test("an upgrade shows what it costs before it is agreed to", async () => {
   await page.getByRole("link", { name: "Plan", exact: true }).click();
   await seeIn(page, "current-plan", "500 credits a month");
   await page.getByRole("button", { name: /^Change to Pro/ }).click();
-  await seeIn(page, "plan-preview", "To pay now");
+  await seeIn(page, "plan-preview", "Due today");
   await page.getByRole("button", { name: "Change plan", exact: true }).click();
   await seeIn(page, "current-plan", "1,500 credits a month");
   // The credits come with Stripe's event, possibly later than the plan; a few seconds of the month may have passed.
@@ -66,7 +66,7 @@ test("an upgrade shows what it costs before it is agreed to", async () => {
 test("a downgrade waits for the end of the paid period, and is undone for nothing", async () => {
   const credits = await page.getByTestId("pill-credits").textContent();
   await page.getByRole("button", { name: /^Change to Basic/ }).click();
-  await seeIn(page, "plan-preview", /To pay now\$0\.00/);
+  await seeIn(page, "plan-preview", /Due today\$0\.00/);
   await page.getByRole("button", { name: "Change plan", exact: true }).click();
   const stay = page.getByRole("button", { name: "Stay on Pro" });
   await stay.waitFor();
@@ -183,11 +183,11 @@ test("a copy of the data can be taken, and the account deleted", async () => {
   await page.getByRole("button", { name: "Delete account" }).click();
   const dialog = page.getByRole("dialog");
   await dialog.getByRole("textbox").fill("somebody@example.com");
-  await dialog.getByRole("button", { name: "Delete for good" }).click();
+  await dialog.getByRole("button", { name: "Delete permanently" }).click();
   await dialog.getByRole("alert").waitFor();
   await dialog.getByRole("textbox").fill("subscriber@example.com");
-  await dialog.getByRole("button", { name: "Delete for good" }).click();
-  await page.getByText("Your account is deleted").waitFor();
+  await dialog.getByRole("button", { name: "Delete permanently" }).click();
+  await page.getByText("Your account has been deleted").waitFor();
   await page.getByRole("button", { name: "Continue with Google" }).waitFor();
   expect(new URL(page.url()).pathname).toBe("/goodbye");
   expect(await page.evaluate("localStorage.length")).toBe(0);

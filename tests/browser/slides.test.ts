@@ -38,7 +38,7 @@ test("a deck appears slide by slide, over a reload, and is charged once for two 
 });
 
 test("a change by instruction replaces the slides and can be undone", async () => {
-  await page.getByLabel("What should be different?").fill("Name a number");
+  await page.getByLabel("What should change?").fill("Name a number");
   await page.getByRole("button", { name: /^Change slides/ }).dblclick();
   await seeIn(page, "charge-ppt-edit", "5 credits charged · 85 left");
   expect(await page.getByText("Changed as asked: Name a number").count()).toBe(5);
@@ -84,7 +84,7 @@ test("it is taken along as Markdown and as PowerPoint", async () => {
 test("a change that brings more after its stop is undone as a whole", async () => {
   // Slow enough to continue for more than the two seconds that a stop waits for the stream's last events.
   world.sandbox.model.control.setSpeed(12);
-  await page.getByLabel("What should be different?").fill("Name a colour");
+  await page.getByLabel("What should change?").fill("Name a colour");
   await page.getByRole("button", { name: /^Change slides/ }).click();
   await page.getByText(/^[1-4] slides changed/).waitFor();
   // Answered while the run continues, as if the stream's last events came later than the answer.
@@ -119,7 +119,7 @@ test("a stop that does not get through says so, and is pressed again", async () 
   world.proxy.refuse();
   const stop = page.getByRole("button", { name: "Stop" });
   await stop.click();
-  await page.getByText("It could not be stopped").waitFor();
+  await page.getByText("Couldn't stop it").waitFor();
   world.proxy.restore();
   await stop.click();
   await seeIn(page, "charge-ppt-generate", /Stopped · \d+ credits? charged/);

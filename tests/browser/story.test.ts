@@ -84,7 +84,7 @@ describe.each([
     await goTo(page, "Slides");
     await makeSlides(page, "Tea and coffee", 3);
     await seeIn(page, "charge-ppt-generate", "10 credits charged · 84 left");
-    await page.getByLabel("What should be different?").fill("Shorter");
+    await page.getByLabel("What should change?").fill("Shorter");
     await page.getByRole("button", { name: /^Change slides/ }).dblclick();
     await seeIn(page, "charge-ppt-edit", "5 credits charged · 79 left");
     await seeIn(page, "pill-credits", "79");
@@ -190,7 +190,7 @@ describe.each([
       expect([place, await overflow(page)]).toEqual([place, 0]);
     }
     await page.goto(`${world.webUrl}/nowhere`);
-    await page.getByRole("heading", { name: "There is no such page" }).waitFor();
+    await page.getByRole("heading", { name: "Page not found" }).waitFor();
     expect(await overflow(page)).toBe(0);
   });
 

@@ -71,7 +71,7 @@ test("a sign-in that was ended elsewhere goes on with the newer one of this brow
 test("a run whose tab is closed is followed by another tab", async () => {
   await signInAs(first, "dora@example.com");
   await second.goto(`${world.webUrl}/chat`);
-  await second.getByText("What is on your mind?").waitFor();
+  await second.getByText("What would you like to know?").waitFor();
   await goTo(first, "Chat");
   await ask(first, "Something long, please");
   await first.getByTestId("answer").getByText("stand-in model").waitFor();

@@ -77,7 +77,7 @@ function NotFound() {
   return (
     <div className="page narrow">
       <section className="card center">
-        <h1>There is no such page</h1>
+        <h1>Page not found</h1>
         <p className="soft">The address may be mistyped, or the page has moved.</p>
         <p className="actions center">
           <Link to="/" className="button main">

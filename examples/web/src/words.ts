@@ -42,15 +42,15 @@ export function errorText(error: unknown): string {
 export function refusalText(app: AppErrorData): string | null {
   switch (app.code) {
     case "RATE_LIMITED":
-      return `You have been quick! To keep things fair for everyone, please wait ${waitText(app.retryAfterSeconds)} before you go on. Nothing was charged.`;
+      return `Too many requests. Please wait ${waitText(app.retryAfterSeconds)} and try again. Nothing was charged.`;
     case "SERVICE_UNAVAILABLE":
-      return `Skywork is catching its breath. Please try again in ${waitText(app.retryAfterSeconds)}.`;
+      return `Skywork is temporarily unavailable. Please try again in ${waitText(app.retryAfterSeconds)}.`;
     case "INSUFFICIENT_CREDITS":
       return `This costs ${app.required} credits and you have ${app.available} to spend.`;
     case "VALIDATION_FAILED":
       return Object.values(app.fields)[0]?.[0] ?? "Please check what you entered.";
     case "PAYMENT_PROVIDER_ERROR":
-      return "The payment service did not answer as it should. Nothing was charged; please try again.";
+      return "There was a problem with the payment service. Nothing was charged; please try again.";
     case "PREVIEW_STALE":
       return "The price has changed since you looked. Please check the new one.";
     case "UNAUTHENTICATED":
@@ -59,7 +59,7 @@ export function refusalText(app: AppErrorData): string | null {
     case "REFRESH_REUSED":
       return "You are signed out. Please sign in again.";
     case "AI_PROVIDER_ERROR":
-      return "The AI model did not answer as it should. Please try again in a moment.";
+      return "There was a problem with the AI model. Please try again in a moment.";
     default:
       return null;
   }
@@ -74,7 +74,7 @@ export function waitText(seconds: number): string {
 
 /** The user-facing message for each reason a sign-in failed. */
 export const SIGN_IN_SENTENCES: Record<SignInError, string> = {
-  access_denied: "You did not allow the sign-in. That is fine: nothing was shared.",
+  access_denied: "You did not allow the sign-in. Nothing was shared.",
   state_invalid:
     "This sign-in was not started in this browser, or it was already used. Please start again here.",
   state_expired: "The sign-in took longer than ten minutes. Please start again.",
@@ -88,7 +88,7 @@ export const SIGN_IN_SENTENCES: Record<SignInError, string> = {
   account_disabled: "This account has been disabled. Please contact support.",
   provider_error: "Google reported a problem. Please try again in a moment.",
   provider_unavailable: "Google cannot be reached right now. Please try again in a moment.",
-  rate_limited: "That was a lot of sign-ins in a row. Please wait a few minutes and try again.",
+  rate_limited: "Too many sign-in attempts. Please wait a few minutes and try again.",
   server_error: "Something went wrong on our side. Please try again.",
 };
 
@@ -140,10 +140,10 @@ export const PAYMENT_WORDS: Record<
 const SOURCE_WORDS: Record<string, string> = {
   SIGNUP: "Welcome gift",
   PURCHASE: "Bought",
-  SUBSCRIPTION: "From your plan",
+  SUBSCRIPTION: "From subscription",
   ADMIN_ADJUST: "From support",
-  REFUND: "Given back",
-  DISPUTE_REVERSAL: "Given back",
+  REFUND: "Returned",
+  DISPUTE_REVERSAL: "Returned",
 };
 
 /** The label for the source of a lot of credits. */

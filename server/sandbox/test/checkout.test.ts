@@ -38,6 +38,14 @@ async function press(
   });
 }
 
+it.each(["success_url", "cancel_url"])("names an invalid %s in its refusal", async (param) => {
+  await expect(openSession({ [param]: "localhost:3000" })).rejects.toMatchObject({
+    statusCode: 400,
+    code: "url_invalid",
+    param,
+  });
+});
+
 describe("a purchase", () => {
   it("is paid on the hosted page once, however often the button is pressed, and announced signed and in order", async () => {
     const customer = await stripe.customers.create({

@@ -1,8 +1,9 @@
 // The Stripe stand-in fails exactly as requested, seen through the real SDK.
+import { setTimeout } from "node:timers/promises";
 import Stripe from "stripe";
 import { beforeEach, describe, expect, it } from "vitest";
 import type { ApiRule } from "../src/stripe/api/misbehaviour.ts";
-import { sdkFor, useWorld, WEBHOOK_SECRET } from "./support.ts";
+import { sdkFor, startWorld, useWorld, WEBHOOK_SECRET } from "./support.ts";
 
 const world = useWorld();
 const { stripe } = world;
@@ -181,6 +182,38 @@ describe("event delivery", () => {
     world.sandbox.control.wellBehaved();
     await world.sandbox.control.idle();
     expect(world.receiver.received).toHaveLength(2);
+  });
+
+  it("sends planned retries and extra copies that fall into a pause once it is over", async () => {
+    const retryMs = 300;
+    const own = await startWorld({ retryDelaysMs: Array<number>(20).fill(retryMs) });
+    const { receiver, sandbox } = own;
+    receiver.answer.status = 500;
+    const first = await own.stripe.customers.create({ email: email() });
+    await sandbox.control.idle();
+    sandbox.control.misdeliver({ paused: true, duplicate: 1 });
+    receiver.answer.status = 200;
+    const second = await own.stripe.customers.create({ email: email() });
+    await setTimeout(retryMs * 1.5);
+    expect(receiver.received).toHaveLength(0);
+    sandbox.control.misdeliver({ paused: false });
+    await sandbox.control.idle();
+    const received = receiver.received.map((it) => (it.data.object as Stripe.Customer).id);
+    expect(received.toSorted()).toEqual([first.id, second.id, second.id].toSorted());
+    await own.close();
+  });
+
+  it("does not send again after a pause what was on its way before it", async () => {
+    world.sandbox.control.misdeliver({ delayMs: 50 });
+    await create(1);
+    world.sandbox.control.misdeliver({ paused: true });
+    await create(2);
+    world.sandbox.control.wellBehaved();
+    await world.sandbox.control.idle();
+    await setTimeout(100);
+    await world.sandbox.control.idle();
+    expect(new Set(names()).size).toBe(3);
+    expect(names()).toHaveLength(3);
   });
 
   it("signs with a clock that is off, which the SDK refuses", async () => {

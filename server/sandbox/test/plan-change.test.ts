@@ -150,6 +150,47 @@ describe("a change of plan", () => {
     expect(renewal?.lines.data).toHaveLength(3);
   });
 
+  it("refuses to delete an item that is not named", async () => {
+    const { subscription } = await subscribe(world, plans.basic);
+    const both = await stripe.subscriptions.update(subscription.id, {
+      items: [{ price: plans.pro.id }],
+    });
+    expect(both.items.data).toHaveLength(2);
+    await expect(
+      stripe.subscriptions.update(subscription.id, { items: [{ deleted: true }] }),
+    ).rejects.toMatchObject({ statusCode: 400, param: "items[0][id]" });
+    const { items } = await stripe.subscriptions.retrieve(subscription.id);
+    expect(items.data).toHaveLength(2);
+  });
+
+  it.each(["cancel_at", "cancel_at_period_end"] as const)(
+    "has no renewal in its preview when %s ends it before, only what waits",
+    async (how) => {
+      const { subscription } = await subscribe(world, plans.basic);
+      const { id: item, current_period_end: end } = itemOf(subscription);
+      await stripe.subscriptions.update(
+        subscription.id,
+        how === "cancel_at" ? { cancel_at: end - 86_400 } : { cancel_at_period_end: true },
+      );
+      const preview = { subscription: subscription.id };
+      await expect(stripe.invoices.createPreview(preview)).rejects.toMatchObject({
+        statusCode: 404,
+        code: "invoice_upcoming_none",
+      });
+      const change = { items: [{ id: item, price: plans.pro.id }] };
+      const { lines } = await stripe.invoices.createPreview({
+        ...preview,
+        subscription_details: change,
+      });
+      expect(lines.data.map(({ parent }) => parent?.subscription_item_details?.proration)).toEqual([
+        true,
+        true,
+      ]);
+      await stripe.subscriptions.update(subscription.id, change);
+      expect((await stripe.invoices.createPreview(preview)).lines.data).toHaveLength(2);
+    },
+  );
+
   it("takes the wall time of an app that cannot see the moved clock as the same moment", async () => {
     const { subscription } = await subscribe(world, plans.basic);
     world.sandbox.control.advance({ months: 1, days: 10 });

@@ -76,7 +76,7 @@ function Profile({ user }: { user: User }) {
         <span>
           <b>{user.name ?? user.email}</b>
           <span className="soft">
-            {user.email} · since {date(user.createdAt)}
+            {user.email} · joined {date(user.createdAt)}
           </span>
         </span>
       </div>
@@ -165,7 +165,7 @@ function Sessions() {
     onSuccess: leave,
   });
   return (
-    <Card title="Where you are signed in">
+    <Card title="Signed-in devices">
       <Loaded query={sessions}>
         {(data) => (
           <ul className="list" data-testid="sessions">
@@ -230,5 +230,5 @@ function deviceName(userAgent: string | null): string {
   const browser = BROWSERS.find(([sign]) => userAgent.includes(sign))?.[1];
   const system = SYSTEMS.find(([sign]) => userAgent.includes(sign))?.[1];
   if (browser !== undefined && system !== undefined) return `${browser} on ${system}`;
-  return browser ?? system ?? "Another program";
+  return browser ?? system ?? "Unknown device";
 }

@@ -17,9 +17,7 @@ export function Activity() {
     <div className="page">
       <header className="page-head">
         <h1>Activity</h1>
-        <p className="soft">
-          Every credit that came and went. Entries are never changed or removed.
-        </p>
+        <p className="soft">Every credit added or used. Entries are never changed or removed.</p>
       </header>
       <UsageByFeature />
       <History />

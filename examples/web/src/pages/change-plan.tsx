@@ -37,7 +37,7 @@ export function ChangePlan({ plan, onClose }: { plan: Plan; onClose: () => void 
       onClose={onClose}
       actions={
         <>
-          <Button onClick={onClose}>Not now</Button>
+          <Button onClick={onClose}>Cancel</Button>
           <Button
             kind="main"
             busy={change.isPending || preview.isFetching}
@@ -53,19 +53,19 @@ export function ChangePlan({ plan, onClose }: { plan: Plan; onClose: () => void 
         {(data) => (
           <dl className="facts" data-testid="plan-preview">
             <div>
-              <dt>To pay now</dt>
+              <dt>Due today</dt>
               <dd>{money(data.amountDue, data.currency)}</dd>
             </div>
             <div>
-              <dt>Credits now</dt>
+              <dt>Credits added today</dt>
               <dd>{credits(data.creditsNow)}</dd>
             </div>
             <div>
-              <dt>From</dt>
+              <dt>Starts on</dt>
               <dd>{date(data.effectiveAt)}</dd>
             </div>
             <div>
-              <dt>Then</dt>
+              <dt>Then renews at</dt>
               <dd>
                 {money(plan.price, plan.currency)} a {plan.interval}, {credits(plan.credits)} a
                 month

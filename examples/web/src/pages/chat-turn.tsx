@@ -82,7 +82,7 @@ function CopyButton({ text }: { text: string }) {
     <Button kind="quiet" onClick={() => void copy(text).then(setState)}>
       <Icon name={state === "copied" ? "check" : "copy"} size={17} />
       <span aria-live="polite">
-        {state === "idle" ? "Copy" : state === "copied" ? "Copied" : "Copying is not allowed here"}
+        {state === "idle" ? "Copy" : state === "copied" ? "Copied" : "Couldn't copy"}
       </span>
     </Button>
   );

@@ -106,8 +106,9 @@ function Conversation({ workspace, chat }: { workspace: Workspace; chat: Chat | 
         </Turns>
       )}
       {offered.length === 0 ? (
-        <Notice tone="soft" title="There is no AI model here yet">
-          The operator of this server sets <code>AI_BASE_URL</code> and <code>AI_MODEL_FLASH</code>.
+        <Notice tone="soft" title="No AI model is configured yet">
+          The operator of this server needs to set <code>AI_BASE_URL</code> and{" "}
+          <code>AI_MODEL_FLASH</code>.
         </Notice>
       ) : (
         <Composer
@@ -142,10 +143,10 @@ function Welcome() {
       <span className="feature-icon">
         <Icon name="chat-pro" size={26} />
       </span>
-      <h2>What is on your mind?</h2>
+      <h2>What would you like to know?</h2>
       <p className="soft">
-        Answers arrive as they are written. Conversations stay in this browser; you pay for what you
-        get, and for nothing when it fails.
+        Answers arrive as they are written. Conversations stay in this browser. You only pay for
+        what you receive.
       </p>
     </div>
   );

@@ -58,7 +58,7 @@ export function Composer(props: ComposerProps) {
         rows={Math.min(Math.max(text.split("\n").length, 2), 10)}
         value={text}
         maxLength={LIMITS.conversationLength}
-        placeholder="Ask anything. Enter sends, Shift + Enter makes a new line."
+        placeholder="Ask anything. Press Enter to send, Shift + Enter for a new line."
         onChange={(event) => {
           setText(event.target.value);
           ending.forget();
@@ -81,7 +81,7 @@ export function Composer(props: ComposerProps) {
           </Button>
         )}
       </div>
-      <Failure error={stopError} title="It could not be stopped" />
+      <Failure error={stopError} title="Couldn't stop it" />
     </form>
   );
 }

@@ -15,7 +15,7 @@ export function Credits() {
     <div className="page">
       <header className="page-head">
         <h1>Credits</h1>
-        <p className="soft">Bought once, yours for good: bought credits never expire.</p>
+        <p className="soft">Credits you buy never expire.</p>
       </header>
       <Packages />
       <Payments />
@@ -62,7 +62,7 @@ function Packages() {
       {config.data?.sandbox && (
         <p className="hint">
           <b>Sandbox.</b> The payment page offers a card that pays, one that is declined and a bank
-          debit that settles later. No money moves.
+          debit that settles later. No real money is charged.
         </p>
       )}
     </Card>

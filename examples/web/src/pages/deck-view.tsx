@@ -88,7 +88,7 @@ function StopRun({ workspace, deck, run }: Omit<DeckViewProps, "press"> & { run:
       <Button busy={stop.isPending} onClick={() => stop.mutate()}>
         <span className="stop-mark" aria-hidden="true" /> Stop
       </Button>
-      <Failure error={stop.error} title="It could not be stopped" />
+      <Failure error={stop.error} title="Couldn't stop it" />
     </>
   );
 }
@@ -167,7 +167,7 @@ function Files({ deck }: { deck: StoredDeck }) {
         <Button onClick={markdown}>Download Markdown</Button>
       </div>
       {pptx.isError && (
-        <Notice tone="bad">The file could not be made. Check your connection and try again.</Notice>
+        <Notice tone="bad">Couldn't create the file. Check your connection and try again.</Notice>
       )}
     </>
   );
@@ -187,10 +187,10 @@ function EditDeck({ workspace, deck, press }: DeckViewProps) {
     });
   };
   return (
-    <Card title="Change it by saying how">
+    <Card title="Edit with instructions">
       <form onSubmit={submit}>
         <label className="field">
-          <span>What should be different?</span>
+          <span>What should change?</span>
           <textarea
             rows={2}
             maxLength={LIMITS.instructionLength}

@@ -38,7 +38,7 @@ function Hero() {
       <p className="hero-facts">
         {balance.data !== undefined && balance.data.held > 0 && (
           <span>
-            {number(balance.data.credits)} in all, {number(balance.data.held)} held for work in
+            {number(balance.data.credits)} in total, {number(balance.data.held)} held for work in
             progress
           </span>
         )}

@@ -56,7 +56,7 @@ export function KeptList(props: {
           onClose={() => setAsking(false)}
           actions={
             <>
-              <Button onClick={() => setAsking(false)}>Keep them</Button>
+              <Button onClick={() => setAsking(false)}>Cancel</Button>
               <Button
                 kind="danger"
                 onClick={() => {
@@ -69,7 +69,7 @@ export function KeptList(props: {
             </>
           }
         >
-          <p>They are kept in this browser only, so nobody can bring them back.</p>
+          <p>They are stored only in this browser, so they can't be recovered.</p>
         </Dialog>
       )}
     </details>

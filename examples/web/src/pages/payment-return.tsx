@@ -39,9 +39,9 @@ export function PaymentSuccess() {
       <section className="card center" aria-live="polite" data-testid="payment-result">
         {sessionId === null && (
           <>
-            <h1>No payment here</h1>
+            <h1>No payment to show</h1>
             <p className="soft">
-              This page is where a payment ends. Yours are listed under Credits.
+              You see this page after a payment. Your payments are listed under Credits.
             </p>
           </>
         )}
@@ -72,7 +72,7 @@ export function PaymentSuccess() {
             </span>
             <h1>On its way</h1>
             <p>
-              Your bank has not confirmed the payment yet. The credits arrive by themselves as soon
+              Your bank has not confirmed the payment yet. The credits arrive automatically as soon
               as it does; you don't have to wait here.
             </p>
             <Button busy={confirm.isPending} onClick={() => sessionId && mutate(sessionId)}>
@@ -94,7 +94,7 @@ export function PaymentSuccess() {
           <>
             <h1>We could not check your payment</h1>
             <Failure error={confirm.error} />
-            <p className="soft">If you paid, the credits arrive by themselves in a moment.</p>
+            <p className="soft">If you paid, the credits arrive automatically in a moment.</p>
             <Button busy={confirm.isPending} onClick={() => sessionId && mutate(sessionId)}>
               Check again
             </Button>
@@ -119,15 +119,13 @@ export function PaymentCancel() {
     <div className="page narrow">
       <section className="card center">
         <h1>Nothing was charged</h1>
-        <p className="soft">
-          You left the payment page. Your choice is still there if you want it.
-        </p>
+        <p className="soft">You left the payment page before paying.</p>
         <Notice tone="soft">
-          The same checkout opens again for a while, so pressing Buy twice is harmless.
+          Pressing Buy again reopens the same checkout for a while, so you won't be charged twice.
         </Notice>
         <p className="actions center">
           <Link to="/credits" className="button main">
-            Back to the packages
+            Back to packages
           </Link>
           <Link to="/" className="button">
             Home

@@ -21,7 +21,7 @@ export function PlanPage() {
       <header className="page-head">
         <h1>Plan</h1>
         <p className="soft">
-          Fresh credits every month, for less. Credits you bought are never touched by a plan.
+          New credits every month, at a lower price. A plan never affects credits you bought.
         </p>
       </header>
       <Loaded query={subscription}>
@@ -125,7 +125,7 @@ function Current({ current }: { current: CurrentPlan }) {
           onClose={() => setAsking(false)}
           actions={
             <>
-              <Button onClick={() => setAsking(false)}>Keep it</Button>
+              <Button onClick={() => setAsking(false)}>Keep plan</Button>
               <Button kind="danger" busy={cancel.isPending} onClick={() => cancel.mutate()}>
                 Cancel plan
               </Button>
@@ -134,8 +134,8 @@ function Current({ current }: { current: CurrentPlan }) {
         >
           <p>
             You keep {tierName(current.tier)} and its credits until {date(current.currentPeriodEnd)}
-            . After that nothing is charged, and credits you bought stay. You can change your mind
-            until then.
+            . After that you won't be charged, and you keep the credits you bought. You can change
+            your mind until then.
           </p>
         </Dialog>
       )}
@@ -185,7 +185,7 @@ function Plans({ current }: { current: CurrentPlan | null }) {
                   {plan.id === current?.planId ? (
                     <p className="mine-mark">Your plan</p>
                   ) : plan.id === current?.pendingPlan?.planId ? (
-                    <p className="mine-mark">From {date(current.pendingPlan.effectiveAt)}</p>
+                    <p className="mine-mark">Starts on {date(current.pendingPlan.effectiveAt)}</p>
                   ) : (
                     <Button
                       kind="main"

@@ -28,13 +28,13 @@ export function SignIn({
         <Mark size={52} />
         <h1>Welcome to Skywork</h1>
         {isGoodbye && (
-          <Notice tone="good" title="Your account is deleted">
-            Everything personal is erased. You are welcome back whenever you like.
+          <Notice tone="good" title="Your account has been deleted">
+            Your personal data has been erased. You can sign up again at any time.
           </Notice>
         )}
-        <p className="soft">Chat and slides, pay as you go. Your first credits are on us.</p>
+        <p className="soft">Chat and slides, pay as you go. Your first credits are free.</p>
         {errorCode !== undefined && (
-          <Notice tone="bad" title="That did not work">
+          <Notice tone="bad" title="Sign-in failed">
             {signInSentence(errorCode)}
           </Notice>
         )}
@@ -57,8 +57,8 @@ export function SignIn({
         )}
         {config.data?.sandbox && (
           <p className="hint">
-            <b>Sandbox.</b> No Google account is needed: pick one of the made-up people on the next
-            page. No money moves either.
+            <b>Sandbox.</b> No Google account is needed: pick a test account on the next page. No
+            real money is charged.
           </p>
         )}
       </section>
@@ -115,8 +115,8 @@ export function Unreachable() {
         <Mark size={52} />
         <h1>We cannot reach Skywork</h1>
         <p className="soft">
-          If you were signed in, you still are. Check your connection, or that the server runs on{" "}
-          <code>{apiUrl}</code>.
+          If you were signed in, you still are. Check your connection and that the server is running
+          at <code>{apiUrl}</code>.
         </p>
         <Button
           kind="main"

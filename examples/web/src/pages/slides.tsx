@@ -78,10 +78,11 @@ function NewDeck(props: { onGenerate: (asked: { topic: string; slideCount: numbe
       props.onGenerate({ topic: topic.trim(), slideCount: Number(slideCount) });
   };
   return (
-    <Card title="A new deck">
+    <Card title="New deck">
       {!isOffered && (
-        <Notice tone="soft" title="There is no AI model here yet">
-          The operator of this server sets <code>AI_BASE_URL</code> and <code>AI_MODEL_PRO</code>.
+        <Notice tone="soft" title="No AI model is configured yet">
+          The operator of this server needs to set <code>AI_BASE_URL</code> and{" "}
+          <code>AI_MODEL_PRO</code>.
         </Notice>
       )}
       <form onSubmit={submit}>
@@ -112,7 +113,7 @@ function NewDeck(props: { onGenerate: (asked: { topic: string; slideCount: numbe
             Make slides {cost !== undefined && <span className="price">{credits(cost)}</span>}
           </Button>
           <span className="soft">
-            When it fails or you stop it, you pay for the slides you got.
+            If it fails or you stop it, you only pay for the slides you received.
           </span>
         </div>
       </form>

@@ -59,15 +59,15 @@ function DeleteAccount({ email, onClose }: { email: string; onClose: () => void 
         <>
           <Button onClick={onClose}>Keep my account</Button>
           <Button type="submit" form="delete-account" kind="danger" busy={remove.isPending}>
-            Delete for good
+            Delete permanently
           </Button>
         </>
       }
     >
       <form id="delete-account" onSubmit={submit}>
         <p>
-          Your plan is cancelled, your credits are lost and everything personal is erased, your
-          conversations and decks in this browser included. This cannot be undone.
+          Your plan will be cancelled, your credits will be lost, and all your personal data will be
+          erased, including the conversations and decks in this browser. This can't be undone.
         </p>
         <label className="field">
           <span>

@@ -35,8 +35,7 @@ function localToday(): string {
 export function UsageChart(props: { daily: readonly Day[]; today?: string }) {
   const days = everyDay(props.daily, CHART_DAYS, props.today ?? localToday());
   const total = days.reduce((sum, entry) => sum + entry.credits, 0);
-  if (total === 0)
-    return <Empty>Nothing used yet. Every day you use credits gets a bar here.</Empty>;
+  if (total === 0) return <Empty>Nothing used yet. Days when you use credits appear here.</Empty>;
   const top = Math.max(...days.map((entry) => entry.credits));
   const step = WIDTH / days.length;
   const first = days[0];

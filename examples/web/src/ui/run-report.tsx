@@ -23,19 +23,19 @@ export function RunReport({ run, feature, connection, onAskSame }: RunReportProp
   if (run.phase === "running" && connection === "lost")
     return (
       <Notice tone="warn" title="The connection was lost">
-        It will continue by itself once the connection is back.
+        It will continue automatically once the connection is back.
       </Notice>
     );
   if (run.phase !== "ended") return null;
   if (run.isOutputGone)
     return (
-      <Notice tone="soft" title="This ended while nobody was here">
-        Its output is kept for two minutes only. {chargedText(run)}
+      <Notice tone="soft" title="This finished while you were away">
+        Its output is only kept for two minutes. {chargedText(run)}
       </Notice>
     );
   if (run.outcome !== "failed") return null;
   return (
-    <Notice tone="bad" title="It broke off">
+    <Notice tone="bad" title="Something went wrong">
       {run.code === "AI_PROVIDER_ERROR"
         ? refusalText({ code: run.code })
         : "The work could not be finished."}{" "}
@@ -57,7 +57,7 @@ function chargedText({ charged }: RunState): string {
   if (charged === null) return "";
   return charged === 0
     ? "Nothing was charged."
-    : `${credits(charged)} ${charged === 1 ? "was" : "were"} charged for what arrived.`;
+    : `${credits(charged)} ${charged === 1 ? "was" : "were"} charged for what you received.`;
 }
 
 function Unsure({ run, onAskSame }: { run: RunState; onAskSame: () => void }) {
@@ -72,7 +72,7 @@ function Unsure({ run, onAskSame }: { run: RunState; onAskSame: () => void }) {
       }
     >
       {(run.refusal === null ? null : refusalText(run.refusal)) ??
-        "No answer came. Check your connection."}{" "}
+        "There was no response. Check your connection."}{" "}
       Asking again is safe: you are charged at most once.
     </Notice>
   );

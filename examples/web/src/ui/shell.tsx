@@ -34,7 +34,7 @@ export function Shell({ children }: { children: ReactNode }) {
   return (
     <>
       <a className="skip" href="#main">
-        Skip to the content
+        Skip to content
       </a>
       <header className="bar">
         <Link to="/" className="brand">
@@ -73,7 +73,7 @@ function BalancePill({ live }: { live: boolean }) {
   const available = balance.data?.available;
   return (
     <div className="me">
-      <Link to="/credits" className="pill" title={live ? "Live" : "Updates when you do something"}>
+      <Link to="/credits" className="pill" title={live ? "Live updates on" : "Live updates off"}>
         <span className={live ? "dot on" : "dot"} aria-hidden="true" />
         <span aria-live="polite" aria-atomic="true">
           <b data-testid="pill-credits">{available === undefined ? "–" : number(available)}</b>

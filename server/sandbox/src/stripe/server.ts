@@ -204,7 +204,7 @@ function assemble(
   if (tables.coupons.size === 0) addSampleCodes(world);
   // A new state, or one saved before configurations existed, gets the default configuration.
   if (saved?.tables.portalConfigurations === undefined) savePortalSettings(world, true);
-  deliverer.resume();
+  deliverer.start();
   return { ...place, world, log, deliverer, misbehaviour, control, api };
 }
 

@@ -9,14 +9,14 @@ import { UserSearch } from "./user-search.tsx";
 
 const TABS = [
   { to: "/admin", label: "Overview" },
-  { to: "/admin/users", label: "People" },
+  { to: "/admin/users", label: "Users" },
   { to: "/admin/events", label: "Stripe events" },
 ] as const;
 
 export function AdminPage() {
   const me = useMe();
   const [, , tab, id] = usePath().split("/");
-  const title = id === undefined ? `Admin${tab === undefined ? "" : `: ${tab}`}` : "Admin: person";
+  const title = id === undefined ? `Admin${tab === undefined ? "" : `: ${tab}`}` : "Admin: user";
   usePageTitle(title);
   if (me.data === undefined) return <Skeleton lines={6} />;
   if (me.data.user.role !== "ADMIN")

@@ -12,12 +12,12 @@ const WORDS: Record<Change, { button: string; title: string; text: string }> = {
   disable: {
     button: "Disable",
     title: "Disable this account?",
-    text: "They are signed out everywhere at once and cannot sign in. Their credits stay.",
+    text: "They will be signed out everywhere immediately and won't be able to sign in. Their credits are kept.",
   },
   enable: {
     button: "Enable",
     title: "Enable this account?",
-    text: "They can sign in again.",
+    text: "They will be able to sign in again.",
   },
   promote: {
     button: "Make administrator",
@@ -27,7 +27,7 @@ const WORDS: Record<Change, { button: string; title: string; text: string }> = {
   demote: {
     button: "Remove administrator rights",
     title: "Remove their administrator rights?",
-    text: "They become an ordinary user. The last administrator cannot be demoted.",
+    text: "They will become a regular user. The last administrator's rights can't be removed.",
   },
 };
 
@@ -38,7 +38,7 @@ export function Authority({ user }: { user: UserLine }) {
     user.role === "ADMIN" ? "demote" : "promote",
   ];
   return (
-    <Card title="What they may do">
+    <Card title="Permissions">
       <div className="actions">
         {changes.map((change) => (
           <Button
@@ -84,7 +84,7 @@ function AskReason(props: { user: UserLine; change: Change; onClose: () => void 
       onClose={onClose}
       actions={
         <>
-          <Button onClick={onClose}>Not now</Button>
+          <Button onClick={onClose}>Cancel</Button>
           <Button type="submit" form="authority" kind="danger" busy={apply.isPending}>
             {button}
           </Button>
@@ -94,7 +94,7 @@ function AskReason(props: { user: UserLine; change: Change; onClose: () => void 
       <form id="authority" onSubmit={submit}>
         <p>{text}</p>
         <label className="field">
-          <span>Reason, kept on record</span>
+          <span>Reason (kept in the audit log)</span>
           <input
             value={reason}
             maxLength={500}

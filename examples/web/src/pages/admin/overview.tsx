@@ -44,14 +44,14 @@ export function Overview() {
 function Figures({ current, previous }: { current: Stats; previous: Stats }) {
   return (
     <div className="comparisons" data-testid="figures">
-      <Comparison label="New people" now={current.users.created} before={previous.users.created} />
+      <Comparison label="New users" now={current.users.created} before={previous.users.created} />
       <Comparison
         label="Credits used"
         now={current.credits.spent}
         before={previous.credits.spent}
       />
       <Comparison
-        label="Credits given and bought"
+        label="Credits granted and bought"
         now={current.credits.granted}
         before={previous.credits.granted}
       />
@@ -91,12 +91,12 @@ function Comparison(props: {
         viewBox="0 0 100 14"
         preserveAspectRatio="none"
         role="img"
-        aria-label={`${label}: ${write(now)}, in the period before ${write(before)}`}
+        aria-label={`${label}: ${write(now)}, in the previous period ${write(before)}`}
       >
         <rect className="bar" width={Math.max((now / top) * 100, 0.5)} height="7" rx="1" />
         <rect className="bar none" y="9" width={Math.max((before / top) * 100, 0.5)} height="5" />
       </svg>
-      <span className="soft">{write(before)} in the period before</span>
+      <span className="soft">{write(before)} in the previous period</span>
     </figure>
   );
 }
@@ -104,11 +104,11 @@ function Comparison(props: {
 function Standing({ stats }: { stats: Stats }) {
   const { users, credits, subscriptions, events } = stats;
   return (
-    <Card title="As it stands">
+    <Card title="Current totals">
       <dl className="facts" data-testid="standing">
         {(
           [
-            ["People", users.total],
+            ["Users", users.total],
             ["Disabled", users.disabled],
             ["Credits outstanding", credits.outstanding],
             ["Live plans", subscriptions.live],
@@ -123,7 +123,7 @@ function Standing({ stats }: { stats: Stats }) {
         ))}
       </dl>
       {events.failed > 0 && (
-        <Notice tone="warn" actions={<Link to="/admin/events">See them</Link>}>
+        <Notice tone="warn" actions={<Link to="/admin/events">View failed events</Link>}>
           Some of Stripe's events could not be processed.
         </Notice>
       )}
@@ -135,11 +135,11 @@ function Audit() {
   const books = useBooks();
   return (
     <Card
-      title="The books"
+      title="Ledger audit"
       aside={
         books.data && (
           <Badge tone={books.data.ok ? "good" : "bad"}>
-            {books.data.ok ? "They add up" : "They do not add up"}
+            {books.data.ok ? "Balanced" : "Not balanced"}
           </Badge>
         )
       }
@@ -148,11 +148,11 @@ function Audit() {
         {(data) => (
           <p data-testid="books">
             {data === null
-              ? "Not audited yet: a job does it every day; npm run doctor does it now."
+              ? "Not audited yet. The audit runs every day; npm run doctor runs it now."
               : `Audited ${dateTime(data.at)}: ${
                   data.ok
                     ? "every credit is accounted for."
-                    : "npm run doctor says which credits are not accounted for."
+                    : "some credits are not accounted for. npm run doctor shows which."
                 }`}
           </p>
         )}

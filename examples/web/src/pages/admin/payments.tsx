@@ -104,16 +104,16 @@ function Refund({
       actions={
         <>
           <Button aria-disabled={refund.isPending || undefined} onClick={close}>
-            Not now
+            Cancel
           </Button>
           <Button type="submit" form="refund" kind="danger" busy={refund.isPending}>
-            Give money back
+            Refund
           </Button>
         </>
       }
     >
       <form id="refund" onSubmit={submit}>
-        <p>Its share of the credits goes back too, even if some of them are used.</p>
+        <p>The matching share of credits is taken back, even if some have been used.</p>
         <label className="field short">
           <span>Amount in {currency.toUpperCase()}</span>
           <input
@@ -127,7 +127,7 @@ function Refund({
           />
         </label>
         <label className="field">
-          <span>Reason, kept on record</span>
+          <span>Reason (kept in the audit log)</span>
           <input
             value={reason}
             maxLength={500}

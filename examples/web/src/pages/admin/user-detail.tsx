@@ -52,7 +52,7 @@ function Person({ data: { user, subscription } }: { data: UserPage }) {
         </span>
       }
     >
-      <dl className="facts" data-testid="person">
+      <dl className="facts wide" data-testid="person">
         <div>
           <dt>Credits</dt>
           <dd>{number(user.credits)}</dd>
@@ -66,7 +66,7 @@ function Person({ data: { user, subscription } }: { data: UserPage }) {
           <dd>
             {subscription === null
               ? "None"
-              : `${subscription.planId}, ${subscription.status}, to ${date(subscription.currentPeriodEnd)}`}
+              : `${subscription.planId}, ${subscription.status}, until ${date(subscription.currentPeriodEnd)}`}
           </dd>
         </div>
         <div>
@@ -74,11 +74,11 @@ function Person({ data: { user, subscription } }: { data: UserPage }) {
           <dd>{user.email}</dd>
         </div>
         <div>
-          <dt>Since</dt>
+          <dt>Joined</dt>
           <dd>{date(user.createdAt)}</dd>
         </div>
         <div>
-          <dt>Id</dt>
+          <dt>ID</dt>
           <dd>
             <code>{user.id}</code>
           </dd>
@@ -118,7 +118,7 @@ function Adjust({ user }: { user: UserLine }) {
     );
   };
   return (
-    <Card title="Give or take credits">
+    <Card title="Adjust credits">
       <form className="row-form" onSubmit={submit}>
         <label className="field short">
           <span>Credits</span>
@@ -137,7 +137,7 @@ function Adjust({ user }: { user: UserLine }) {
             required
             maxLength={500}
             value={reason}
-            placeholder="Kept on record"
+            placeholder="Kept in the audit log"
             onChange={(event) => setReason(event.target.value)}
           />
         </label>
@@ -183,8 +183,8 @@ function History({
 
 function Lots({ grants }: { grants: UserPage["grants"] }) {
   return (
-    <Card title="Credits by origin">
-      {grants.length === 0 && <Empty>No credits were ever given.</Empty>}
+    <Card title="Credits by source">
+      {grants.length === 0 && <Empty>No credits yet.</Empty>}
       <ul className="list">
         {grants.map((grant) => (
           <li key={grant.id}>
@@ -206,8 +206,8 @@ function Lots({ grants }: { grants: UserPage["grants"] }) {
 
 function Record({ audit }: { audit: UserPage["audit"] }) {
   return (
-    <Card title="What was done, and why">
-      {audit.length === 0 && <Empty>Nothing by an administrator.</Empty>}
+    <Card title="Audit log">
+      {audit.length === 0 && <Empty>No administrator actions yet.</Empty>}
       <ul className="list" data-testid="audit">
         {audit.map((line) => (
           <li key={line.id}>

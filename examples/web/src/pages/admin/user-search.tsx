@@ -16,10 +16,10 @@ export function UserSearch() {
     setCursors([undefined]);
   };
   return (
-    <Card title="People">
+    <Card title="Users">
       <form className="row-form" onSubmit={submit} role="search">
         <label className="field">
-          <span>Name, e-mail address or id</span>
+          <span>Name, e-mail address or ID</span>
           <input
             type="search"
             value={typed}
@@ -28,13 +28,13 @@ export function UserSearch() {
           />
         </label>
         <Button type="submit" kind="main" busy={users.isFetching}>
-          Find
+          Search
         </Button>
       </form>
       <Loaded query={users} lines={6}>
         {(data) => (
           <>
-            {data.users.length === 0 && <Empty>Nobody found.</Empty>}
+            {data.users.length === 0 && <Empty>No users found.</Empty>}
             <ul className="list" data-testid="users">
               {data.users.map((user) => (
                 <li key={user.id}>
@@ -46,7 +46,7 @@ export function UserSearch() {
                     {user.disabledAt !== null && <Badge tone="bad">Disabled</Badge>}{" "}
                     {user.deletedAt !== null && <Badge tone="soft">Deleted</Badge>}
                     <span className="soft">
-                      {user.email} · since {date(user.createdAt)}
+                      {user.email} · joined {date(user.createdAt)}
                     </span>
                   </span>
                   <span className="figure">{credits(user.credits)}</span>
@@ -54,7 +54,7 @@ export function UserSearch() {
               ))}
             </ul>
             <Pager
-              label="Pages of people"
+              label="Pages of users"
               busy={users.isFetching}
               newer={cursors.length > 1 ? () => setCursors(cursors.slice(0, -1)) : null}
               older={

@@ -84,6 +84,12 @@ function wishedItems(
     if (wish.id !== undefined && at < 0)
       throw badParam(`No such subscription_item: '${wish.id}'`, "items", "resource_missing");
     if (wish.deleted) {
+      if (wish.id === undefined)
+        throw badParam(
+          "Pass the `id` of the item to delete.",
+          `items[${index}][id]`,
+          "parameter_missing",
+        );
       items.splice(at, 1);
       continue;
     }
@@ -94,7 +100,11 @@ function wishedItems(
         ? old?.price
         : activePrice(world, wish.price, `items[${index}][price]`, known);
     if (price === undefined || price.recurring === null)
-      throw badParam("The price must be recurring.", "items[0][price]", "price_not_recurring");
+      throw badParam(
+        "The price must be recurring.",
+        `items[${index}][price]`,
+        "price_not_recurring",
+      );
     if (price.currency !== subscription.currency) {
       throw apiError({
         status: 400,

@@ -123,18 +123,20 @@ function missingParam(param: string) {
 }
 
 function readUrls(fields: Fields): { success_url: string; cancel_url: string | null } {
-  const success = fields.needText("success_url");
-  const cancel = fields.text("cancel_url") ?? null;
-  for (const url of [success, cancel]) {
+  const urls = {
+    success_url: fields.needText("success_url"),
+    cancel_url: fields.text("cancel_url") ?? null,
+  };
+  for (const [param, url] of Object.entries(urls)) {
     if (url !== null && !/^https?:\/\/[^\s]+$/.test(url)) {
       throw badParam(
         `Invalid URL: An explicit scheme (such as https) must be provided.`,
-        "success_url",
+        param,
         "url_invalid",
       );
     }
   }
-  return { success_url: success, cancel_url: cancel };
+  return urls;
 }
 
 function readExpiry(fields: Fields, now: number): number {

@@ -115,11 +115,18 @@ function setWebhookUrl({ world, webhookSecret, apiVersion }: ControlDeps, url: s
   );
 }
 
+function misdeliver(
+  deliverer: Deliverer,
+  settings: Partial<DeliveryMisbehaviour>,
+): DeliveryMisbehaviour {
+  Object.assign(deliverer.misbehaviour, settings);
+  deliverer.resume();
+  return deliverer.misbehaviour;
+}
+
 function endMisbehaviour({ misbehaviour, deliverer }: ControlDeps): void {
   misbehaviour.clear();
-  const wasPaused = deliverer.misbehaviour.paused;
-  Object.assign(deliverer.misbehaviour, WELL_BEHAVED);
-  if (wasPaused) deliverer.resume();
+  misdeliver(deliverer, WELL_BEHAVED);
 }
 
 async function resendUndelivered({ log, deliverer }: ControlDeps): Promise<number> {
@@ -205,7 +212,7 @@ export function createControl(deps: ControlDeps): StripeControl {
     },
     successUrl: (id) => successUrl(session(id)),
     setWebhookUrl: (url) => setWebhookUrl(deps, url),
-    misdeliver: (settings) => Object.assign(deliverer.misbehaviour, settings),
+    misdeliver: (settings) => misdeliver(deliverer, settings),
     misbehave: (rule) => misbehaviour.add(rule),
     misbehaviours: () => ({
       api: misbehaviour.rules(),

@@ -44,7 +44,9 @@ export interface Deliverer {
   dispatch(event: LoggedEvent): void;
   /** Sends an event once more to each of its endpoints, whatever its state. Resolves when every attempt is over. */
   resend(event: LoggedEvent): Promise<void>;
-  /** Queues pending deliveries again, after a restart or a pause. */
+  /** Queues the pending deliveries of a log loaded at the start. Later on they are queued already. */
+  start(): void;
+  /** Sends what was queued during a pause, once the pause is over. */
   resume(): void;
   /** Resolves when nothing is queued or in flight (scheduled retries do not count). */
   idle(): Promise<void>;
@@ -93,13 +95,14 @@ interface HeldBack {
 /** Creates the deliverer. It only ever calls loopback addresses and `allowHosts`. */
 export function createDeliverer(given: DelivererDeps): Deliverer {
   const held: HeldBack = { sends: [], timer: undefined };
+  const misbehaviour = { ...WELL_BEHAVED };
   const queue = createSendQueue({
     concurrency: given.concurrency,
+    isPaused: () => misbehaviour.paused,
     hasMore: () => held.sends.length > 0,
     onDone: () => given.onChange(),
   });
-  const state: DelivererState = { ...given, misbehaviour: { ...WELL_BEHAVED }, queue, held };
-  const { misbehaviour } = state;
+  const state: DelivererState = { ...given, misbehaviour, queue, held };
   return {
     misbehaviour,
     dispatch: (event) => {
@@ -111,14 +114,13 @@ export function createDeliverer(given: DelivererDeps): Deliverer {
       await Promise.all(event.deliveries.map((delivery) => attempt(state, event, delivery, false)));
       given.onChange();
     },
-    resume: () => {
+    start: () => {
       for (const event of given.log.events.values()) {
-        for (const delivery of event.deliveries) {
-          if (delivery.state === "pending" && delivery.nextAttemptAt === null)
-            enqueue(state, event, delivery);
-        }
+        for (const delivery of event.deliveries)
+          if (delivery.state === "pending") enqueue(state, event, delivery);
       }
     },
+    resume: () => queue.pump(),
     idle: () => queue.idle(),
     close: async () => {
       held.sends = [];
@@ -190,14 +192,14 @@ async function attempt(
     return;
   }
   delivery.nextAttemptAt = Date.now() + delayMs;
-  state.queue.later(delayMs, false, () => {
-    if (delivery.state !== "delivered") enqueue(state, event, delivery);
-  });
+  state.queue.later(delayMs, false, () => enqueue(state, event, delivery));
 }
 
 function enqueue(state: DelivererState, event: LoggedEvent, delivery: Delivery): void {
-  if (state.misbehaviour.paused) return;
-  state.queue.push(() => attempt(state, event, delivery, true));
+  state.queue.push(async () => {
+    // It may have been sent on request while it waited.
+    if (delivery.state !== "delivered") await attempt(state, event, delivery, true);
+  });
   state.queue.pump();
 }
 

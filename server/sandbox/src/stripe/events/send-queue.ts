@@ -3,11 +3,11 @@
 /** Queued jobs, jobs in flight, and timers. */
 export interface SendQueue {
   push(job: () => Promise<void>): void;
-  /** Starts queued jobs while the concurrency limit allows. */
+  /** Starts queued jobs while the concurrency limit allows; none during a pause. */
   pump(): void;
   /** Runs `work` later. With `counts`, the queue is not idle until then. */
   later(delayMs: number, counts: boolean, work: () => void): void;
-  /** Resolves when nothing is queued or in flight. */
+  /** Resolves when nothing is queued or in flight. Jobs queued during a pause do not count until it ends. */
   idle(): Promise<void>;
   /** Aborted by `close`. */
   readonly signal: AbortSignal;
@@ -18,6 +18,7 @@ export interface SendQueue {
 /** Creates an empty queue. `hasMore` returns whether work is held back elsewhere; `onDone` is called after each job. */
 export function createSendQueue(given: {
   concurrency: number;
+  isPaused(): boolean;
   hasMore(): boolean;
   onDone(): void;
 }): SendQueue {
@@ -29,12 +30,15 @@ export function createSendQueue(given: {
   let inFlight = 0;
 
   const isIdle = (): boolean =>
-    queue.length === 0 && inFlight === 0 && !given.hasMore() && waiting.size === 0;
+    (queue.length === 0 || given.isPaused()) &&
+    inFlight === 0 &&
+    !given.hasMore() &&
+    waiting.size === 0;
   const settle = (): void => {
     if (isIdle()) for (const wake of idlers.splice(0)) wake();
   };
   const pump = (): void => {
-    while (inFlight < given.concurrency && !stop.signal.aborted) {
+    while (!given.isPaused() && inFlight < given.concurrency && !stop.signal.aborted) {
       const job = queue.shift();
       if (job === undefined) break;
       inFlight += 1;

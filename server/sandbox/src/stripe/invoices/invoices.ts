@@ -104,10 +104,16 @@ function previewed(
   return { subscription, customer };
 }
 
-/** What the next renewal would charge, including the planned change's prorations. Throws 404 if there is no renewal. */
-function renewalDrafts(world: World, subscription: Subscription, plan: ItemChange): LineDraft[] {
-  if (subscription.cancel_at_period_end && plan.drafts.length === 0) throw noUpcoming();
+/**
+ * What the next invoice charges besides what is pending: the planned change's prorations and the next period, unless the
+ * subscription ends before. Throws 404 if there is nothing to invoice.
+ */
+function upcomingDrafts(world: World, subscription: Subscription, plan: ItemChange): LineDraft[] {
   const { end } = currentPeriod(subscription);
+  if (subscription.cancel_at !== null && subscription.cancel_at <= end) {
+    if (plan.drafts.length + pendingOf(world, subscription).length === 0) throw noUpcoming();
+    return plan.drafts;
+  }
   const scheduled = renewalPhase(world, subscription, end);
   const items = scheduled?.items ?? plan.items;
   const next = periodAt(
@@ -134,8 +140,10 @@ function preview({ world, fields }: Call): Json {
   const plan = planChange(world, subscription, { wishes, behavior, prorationDate, resetAnchor });
   const id = `upcoming_${world.newId("in")}`;
   const period = currentPeriod(subscription);
-  const at = plan.invoiceNow ? world.billingNow() : period.end;
-  const drafts = plan.invoiceNow ? plan.drafts : renewalDrafts(world, subscription, plan);
+  const at = plan.invoiceNow
+    ? world.billingNow()
+    : Math.min(period.end, subscription.cancel_at ?? period.end);
+  const drafts = plan.invoiceNow ? plan.drafts : upcomingDrafts(world, subscription, plan);
   const waiting = pendingOf(world, subscription);
   const lines = [...waiting.map((line) => structuredClone(line)), ...makeLines(world, id, drafts)];
   const invoice = newInvoice(id, at, {
