@@ -108,7 +108,11 @@ export async function readUser(models: PrismaModels, userId: string): Promise<Us
   const [grants, payments, subscription, audit] = await Promise.all([
     models.creditGrant.findMany({ where: { userId, isOpen: true }, ...newest }),
     models.payment.findMany({ where: { userId }, ...newest }),
-    models.subscription.findFirst({ where: { userId }, orderBy: { createdAt: "desc" } }),
+    // The live one, if there is one: a duplicate that was ended may be newer. NULL is the lowest value in each database.
+    models.subscription.findFirst({
+      where: { userId },
+      orderBy: [{ liveKey: "desc" }, { createdAt: "desc" }],
+    }),
     models.auditLog.findMany({ where: { targetType: "user", targetId: userId }, ...newest }),
   ]);
   return {
