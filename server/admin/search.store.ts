@@ -6,7 +6,7 @@ import { asciiLowerCase } from "../lib/text.ts";
 
 /** A search for users. */
 export interface Search {
-  /** Part of an id, e-mail or name, in lower case. */
+  /** Part of an id, e-mail or name, in any case. */
   readonly text: string;
   readonly role: string | undefined;
   /** Only users after this place, newest first; null = from the beginning. */
@@ -90,7 +90,10 @@ async function matches(
 ): Promise<TimePlace[]> {
   const filter = conditionsOf(database, range);
   const parts = searchVariants(database.dialect, text).flatMap((needle) =>
-    ["id", "email", "name"].map((column) => ({ sql: `INSTR(LOWER(${column}), ?) > 0`, needle })),
+    ["id", "email", "name"].map((column) => ({
+      sql: `INSTR(LOWER(${column}), LOWER(?)) > 0`,
+      needle,
+    })),
   );
   filter.conditions.push(`(${parts.map(({ sql }) => sql).join(" OR ")})`);
   filter.params.push(...parts.map(({ needle }) => needle));
@@ -141,12 +144,14 @@ async function newest(
 }
 
 /**
- * Returns what to search for, given a text in lower case. SQLite's LOWER knows only ASCII, so for other letters the
- * text is also tried in upper case and capitalised.
+ * Returns what to search for: the database lowers the case of both sides, because its rules are not JavaScript's ("İ",
+ * "Σ"). SQLite's LOWER knows only ASCII, so for other letters the text is also tried in lower case, in upper case and
+ * capitalised.
  */
 function searchVariants(dialect: Database["dialect"], text: string): string[] {
   if (dialect === "mysql") return [text];
-  const [first = "", ...rest] = text;
+  const lower = text.toLowerCase();
+  const [first = "", ...rest] = lower;
   const name = first.toUpperCase() + rest.join("");
-  return [...new Set([text, text.toUpperCase(), name].map(asciiLowerCase))];
+  return [...new Set([text, lower, lower.toUpperCase(), name].map(asciiLowerCase))];
 }

@@ -81,6 +81,13 @@ describe("administrators' reads", () => {
     expect(await found(`nobody ${mark}`)).toEqual([]);
   });
 
+  test.each(["İbrahim", "ΓΙΩΡΓΟΣ"])("a search finds %s as it is written", async (name) => {
+    const mark = randomUUID().slice(0, 8);
+    const [id] = await people(1, `${name} ${mark}`, Date.UTC(2023, 6));
+    const { users } = await storeOf().users({ search: `${name} ${mark}`, limit: 50 });
+    expect(users.map((user) => user.id)).toEqual([id]);
+  });
+
   test("a user's subscription is the live one, however new an ended one is", async () => {
     const userId = await world.createUser(0);
     const at = (year: number) => new Date(Date.UTC(year, 0));
