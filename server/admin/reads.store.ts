@@ -3,6 +3,7 @@ import { toRole } from "../auth/user-view.ts";
 import type { Database, PrismaModels } from "../database/ports.ts";
 import { decodeTimePlace, encodeTimePlace, type TimePlace } from "../lib/cursor.ts";
 import { notFound } from "../lib/errors.ts";
+import { asciiLowerCase } from "../lib/text.ts";
 import type { AdminStore } from "./ports.ts";
 import { newestAfter, type Search, searchUsers } from "./search.store.ts";
 import type { AdminInput, AdminOutput, UserLine } from "./admin.types.ts";
@@ -57,7 +58,7 @@ export async function readUsers(
   const { models } = database;
   const { role, limit } = filter;
   const place = filter.cursor === undefined ? null : decodeTimePlace(filter.cursor);
-  const search = filter.search?.toLowerCase() ?? "";
+  const search = filter.search ?? "";
   if (search === "") {
     const rows = await models.user.findMany({
       ...newestAfter(role, place),
@@ -79,8 +80,9 @@ async function readFound(database: Database, wanted: Search): Promise<AdminOutpu
   const { text, role } = wanted;
   if (wanted.place === null) {
     // An exact id or e-mail is found immediately, however many newer accounts there are.
+    const exactly = asciiLowerCase(text);
     const exact = await models.user.findFirst({
-      where: { OR: [{ id: text }, { email: text }], ...(role === undefined ? {} : { role }) },
+      where: { OR: [{ id: exactly }, { email: exactly }], ...(role === undefined ? {} : { role }) },
       select: USER_LINE,
     });
     if (exact !== null) return { users: [toUserLine(exact)], nextCursor: null };
@@ -108,7 +110,11 @@ export async function readUser(models: PrismaModels, userId: string): Promise<Us
   const [grants, payments, subscription, audit] = await Promise.all([
     models.creditGrant.findMany({ where: { userId, isOpen: true }, ...newest }),
     models.payment.findMany({ where: { userId }, ...newest }),
-    models.subscription.findFirst({ where: { userId }, orderBy: { createdAt: "desc" } }),
+    // The live one, if there is one: a duplicate that was ended may be newer. NULL is the lowest value in each database.
+    models.subscription.findFirst({
+      where: { userId },
+      orderBy: [{ liveKey: "desc" }, { createdAt: "desc" }],
+    }),
     models.auditLog.findMany({ where: { targetType: "user", targetId: userId }, ...newest }),
   ]);
   return {

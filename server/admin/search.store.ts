@@ -6,7 +6,7 @@ import { asciiLowerCase } from "../lib/text.ts";
 
 /** A search for users. */
 export interface Search {
-  /** Part of an id, e-mail or name, in lower case. */
+  /** Part of an id, e-mail or name, in any case. */
   readonly text: string;
   readonly role: string | undefined;
   /** Only users after this place, newest first; null = from the beginning. */
@@ -20,8 +20,8 @@ export interface Found {
   readonly next: TimePlace | null;
 }
 
-/** Accounts that one statement reads, so that other statements can run in between. */
-const WINDOW = 10_000;
+/** Accounts that one statement reads, so that other statements can run in between. SQLite runs one at a time. */
+const WINDOW = { mysql: 50_000, sqlite: 10_000 };
 /** Accounts that one search reads in all. Only if these hold too few matches is a page with a cursor short or empty. */
 const MAX_LOOKED_AT = 200_000;
 
@@ -32,7 +32,7 @@ const MAX_LOOKED_AT = 200_000;
 export async function searchUsers(database: Database, search: Search): Promise<Found> {
   const found: TimePlace[] = [];
   let place = search.place;
-  for (let lookedAt = 0; lookedAt < MAX_LOOKED_AT; lookedAt += WINDOW) {
+  for (let lookedAt = 0; lookedAt < MAX_LOOKED_AT; lookedAt += WINDOW[database.dialect]) {
     const end = await windowEnd(database, search.role, place);
     // One more than requested, because a cursor is returned only if another user follows.
     const wanted = search.limit + 1 - found.length;
@@ -70,7 +70,7 @@ interface Range {
   readonly end: TimePlace | null;
 }
 
-/** Returns the last of the `WINDOW` users after `place`, from the index alone; null if fewer follow. */
+/** Returns the last of the window of users after `place`, from the index alone; null if fewer follow. */
 async function windowEnd(
   database: Database,
   role: string | undefined,
@@ -78,7 +78,7 @@ async function windowEnd(
 ): Promise<TimePlace | null> {
   const range = { role, after: place, end: null };
   const rest = conditionsOf(database, range);
-  const [end] = await newest(database, range, rest, `1 OFFSET ${WINDOW - 1}`);
+  const [end] = await newest(database, range, rest, `1 OFFSET ${WINDOW[database.dialect] - 1}`);
   return end ?? null;
 }
 
@@ -90,7 +90,10 @@ async function matches(
 ): Promise<TimePlace[]> {
   const filter = conditionsOf(database, range);
   const parts = searchVariants(database.dialect, text).flatMap((needle) =>
-    ["id", "email", "name"].map((column) => ({ sql: `INSTR(LOWER(${column}), ?) > 0`, needle })),
+    ["id", "email", "name"].map((column) => ({
+      sql: `INSTR(LOWER(${column}), LOWER(?)) > 0`,
+      needle,
+    })),
   );
   filter.conditions.push(`(${parts.map(({ sql }) => sql).join(" OR ")})`);
   filter.params.push(...parts.map(({ needle }) => needle));
@@ -123,30 +126,32 @@ function conditionsOf({ dialect }: Database, { role, after, end }: Range): Filte
   return { conditions, params };
 }
 
-/** Names the index, because MySQL would rather sort all users than read 10,000 in order. */
+/** Names the index, because MySQL would rather sort all users than read a window of them in order. */
 async function newest(
-  { models, dialect }: Database,
+  { read, dialect }: Database,
   { role }: Range,
   { conditions, params }: Filter,
   limit: string,
 ): Promise<TimePlace[]> {
   const index =
     role === undefined ? "users_createdAt_id_email_name_idx" : "users_role_createdAt_id_idx";
-  const rows = await models.$queryRawUnsafe<{ id: string; createdAt: unknown }[]>(
+  const rows = await read<{ id: string; createdAt: unknown }>(
     `SELECT id, createdAt FROM users${dialect === "mysql" ? ` FORCE INDEX (${index})` : ""}
      WHERE ${conditions.join(" AND ")} ORDER BY createdAt DESC, id DESC LIMIT ${limit}`,
-    ...params,
+    params,
   );
   return rows.map(({ id, createdAt }) => ({ id, at: fromSqlDate(dialect, createdAt) }));
 }
 
 /**
- * Returns what to search for, given a text in lower case. SQLite's LOWER knows only ASCII, so for other letters the
- * text is also tried in upper case and capitalised.
+ * Returns what to search for: the database lowers the case of both sides, because its rules are not JavaScript's ("İ",
+ * "Σ"). SQLite's LOWER knows only ASCII, so for other letters the text is also tried in lower case, in upper case and
+ * capitalised.
  */
 function searchVariants(dialect: Database["dialect"], text: string): string[] {
   if (dialect === "mysql") return [text];
-  const [first = "", ...rest] = text;
+  const lower = text.toLowerCase();
+  const [first = "", ...rest] = lower;
   const name = first.toUpperCase() + rest.join("");
-  return [...new Set([text, text.toUpperCase(), name].map(asciiLowerCase))];
+  return [...new Set([text, lower, lower.toUpperCase(), name].map(asciiLowerCase))];
 }

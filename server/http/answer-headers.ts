@@ -5,6 +5,9 @@ import type { RawHeaders } from "./common-headers.ts";
 /** What a procedure's reply needs from a response; both ServerResponse and AnswerHeaders provide it. */
 export interface ReplyHeaders {
   readonly headersSent: boolean;
+  /** Whether it has been sent or abandoned. */
+  readonly destroyed: boolean;
+  once(event: "close", listener: () => void): unknown;
   getHeader(name: string): string | number | string[] | undefined;
   setHeader(name: string, value: string): unknown;
   appendHeader(name: string, value: string): unknown;
@@ -32,6 +35,14 @@ export class AnswerHeaders {
 
   get headersSent(): boolean {
     return this.response.headersSent;
+  }
+
+  get destroyed(): boolean {
+    return this.response.destroyed;
+  }
+
+  once(event: "close", listener: () => void): void {
+    this.response.once(event, listener);
   }
 
   getHeader(name: string): string | number | string[] | undefined {

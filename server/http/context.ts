@@ -116,5 +116,10 @@ function createReply(headers: ReplyHeaders, cookies: Config["cookies"]): Reply {
       if (headers.headersSent) return;
       headers.appendHeader("Set-Cookie", refreshCookie(token, maxAgeSeconds, cookies));
     },
+    closed: () =>
+      new Promise((resolve) => {
+        if (headers.destroyed) resolve();
+        else headers.once("close", resolve);
+      }),
   };
 }

@@ -33,7 +33,9 @@ export const userRouter = router({
     })
     .input(userContract.export.input)
     .output(userContract.export.output)
-    .query(({ ctx, signal }) => ctx.services.user.export(ctx.user, signal)),
+    .query(({ ctx, signal }) =>
+      ctx.services.user.export(ctx.user, { signal, closed: ctx.reply.closed() }),
+    ),
 
   delete: userProcedure
     .meta({

@@ -31,6 +31,8 @@ export interface Reply {
   setRateState(state: RateState): void;
   /** Sets the refresh cookie for `maxAgeSeconds`; null clears it. */
   setRefreshCookie(token: string | null, maxAgeSeconds: number): void;
+  /** Resolves when the response has been sent or the client has left. Never rejects. */
+  closed(): Promise<void>;
 }
 
 /** Plain facts about the current request. */

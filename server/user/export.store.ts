@@ -5,8 +5,10 @@ import { keyPrefix } from "../ledger/idempotency-key.ts";
 
 /** Rows per statement, so that other statements can run between two pages. */
 const PAGE_ROWS = 500;
-/** Rows at which a list is cut off, so that memory stays bounded. `incomplete` names the lists that were cut off. */
+/** Maximum number of rows in a list. `incomplete` names the lists that were cut off. */
 const MAX_LIST_ROWS = 100_000;
+/** Maximum size of all rows together, as JSON: the document is built in memory, and is one string when it is sent. */
+const MAX_BYTES = 32_000_000;
 
 const AUDIT_LINE = { id: true, action: true, reason: true, ipAddress: true, createdAt: true };
 
@@ -14,11 +16,23 @@ type Row = Record<string, unknown>;
 /** Reads the page after `last`, the last row of the page before; undefined = the first page. */
 type ReadPage<One extends Row = Row> = (last: One | undefined) => Promise<One[]>;
 
+interface ExportOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly maxListRows?: number;
+  readonly maxBytes?: number;
+}
+
+/** What the lists may still take. */
+interface Budget {
+  readonly maxListRows: number;
+  leftBytes: number;
+}
+
 /** Returns everything stored about the user as one JSON document; null if the user does not exist or was deleted. */
 export async function exportUser(
   models: PrismaModels,
   userId: string,
-  signal?: AbortSignal,
+  { signal, maxListRows = MAX_LIST_ROWS, maxBytes = MAX_BYTES }: ExportOptions = {},
 ): Promise<Record<string, unknown> | null> {
   const user = await models.user.findUnique({ where: { id: userId } });
   if (user === null || user.deletedAt !== null) return null;
@@ -28,9 +42,10 @@ export async function exportUser(
     user: toPlainRow(user),
   };
   const incomplete: string[] = [];
+  const budget = { maxListRows, leftBytes: maxBytes };
   // One list after another, so that an export runs one statement at a time, however much there is.
   for (const [name, pages] of Object.entries(createLists(models, userId))) {
-    const { rows, whole } = await collect(pages, signal);
+    const { rows, whole } = await collect(pages, budget, signal);
     document[name] = rows;
     if (!whole) incomplete.push(name);
   }
@@ -48,13 +63,19 @@ async function* pagesOf<One extends Row>(read: ReadPage<One>): AsyncGenerator<On
 
 async function collect(
   pages: AsyncIterable<Row[]>,
+  budget: Budget,
   signal: AbortSignal | undefined,
 ): Promise<{ rows: Row[]; whole: boolean }> {
   const rows: Row[] = [];
   signal?.throwIfAborted();
   for await (const page of pages) {
-    for (const row of page) rows.push(toPlainRow(row));
-    if (rows.length >= MAX_LIST_ROWS) return { rows, whole: false };
+    for (const row of page.map(toPlainRow)) {
+      const bytes = Buffer.byteLength(JSON.stringify(row)) + ",".length;
+      if (rows.length === budget.maxListRows || bytes > budget.leftBytes)
+        return { rows, whole: false };
+      budget.leftBytes -= bytes;
+      rows.push(row);
+    }
     await breathe();
     signal?.throwIfAborted();
   }
@@ -71,7 +92,10 @@ function toPlainRow(row: object): Row {
   );
 }
 
-/** A filter for rows after `last` in order of creation. The id breaks ties. Every list has an index in this order. */
+/**
+ * A filter for rows after `last` in order of creation. The id breaks ties. Every list that grows with use has an index
+ * in this order, or each page would sort the whole list.
+ */
 function afterRow(last: Row | undefined) {
   if (last === undefined) return {};
   const { createdAt, id } = last as { createdAt: Date; id: string };
@@ -81,18 +105,18 @@ function afterRow(last: Row | undefined) {
   };
 }
 
+/** A filter for holds after `last`, ordered by status and id, which is the order of their index. */
+function afterHold(last: Row | undefined) {
+  if (last === undefined) return {};
+  const { status, id } = last as { status: string; id: string };
+  return { OR: [{ status: { gt: status } }, { status, id: { gt: id } }] };
+}
+
+/** The lists that grow with every use come last, so that they are the ones cut off when the space runs out. */
 function createLists(
   models: PrismaModels,
   userId: string,
 ): Readonly<Record<string, AsyncIterable<Row[]>>> {
-  const readers = Object.entries(createReaders(models, userId));
-  return {
-    ...Object.fromEntries(readers.map(([name, read]) => [name, pagesOf(read)])),
-    auditLogs: auditPages(models, userId),
-  };
-}
-
-function createReaders(models: PrismaModels, userId: string): Readonly<Record<string, ReadPage>> {
   const inOrder = () => [{ createdAt: "asc" as const }, { id: "asc" as const }];
   const page = (last: Row | undefined) => ({
     where: { userId, ...afterRow(last) },
@@ -100,25 +124,44 @@ function createReaders(models: PrismaModels, userId: string): Readonly<Record<st
     take: PAGE_ROWS,
   });
   return {
-    identities: (last) => models.identity.findMany(page(last)),
+    identities: pagesOf((last) => models.identity.findMany(page(last))),
     // The Prisma client itself omits token hashes (CLIENT_OPTIONS).
-    sessions: (last) => models.session.findMany(page(last)),
-    creditLogs: async (last) => {
+    sessions: pagesOf((last) => models.session.findMany(page(last))),
+    checkouts: pagesOf((last) => models.checkout.findMany(page(last))),
+    payments: pagesOf((last) => models.payment.findMany(page(last))),
+    subscriptions: pagesOf((last) => models.subscription.findMany(page(last))),
+    auditLogs: auditPages(models, userId),
+    // What the user did to others as an administrator, but not to whom, which is those others' data.
+    auditLogsAsActor: pagesOf((last) =>
+      models.auditLog.findMany({
+        ...page(last),
+        where: { actorId: userId, NOT: aboutAccount(userId), ...afterRow(last) },
+        select: AUDIT_LINE,
+      }),
+    ),
+    creditGrants: pagesOf(async (last) => {
+      const rows = await models.creditGrant.findMany(page(last));
+      return rows.map((row) => withoutOthers(row, row.source));
+    }),
+    creditLogs: pagesOf(async (last) => {
       const rows = await models.creditLog.findMany({
         where: { userId, seq: { gt: Number(last?.["seq"] ?? 0) } },
         orderBy: { seq: "asc" },
         take: PAGE_ROWS,
       });
       return rows.map((row) => withoutOthers(row, row.type));
-    },
-    creditGrants: async (last) => {
-      const rows = await models.creditGrant.findMany(page(last));
-      return rows.map((row) => withoutOthers(row, row.source));
-    },
-    creditHolds: (last) => models.creditHold.findMany(page(last)),
-    usageLogs: (last) => models.usageLog.findMany(page(last)),
-    aiRuns: (last) => models.aiRun.findMany(page(last)),
-    idempotencyKeys: (last) =>
+    }),
+    aiRuns: pagesOf((last) => models.aiRun.findMany(page(last))),
+    usageLogs: pagesOf((last) => models.usageLog.findMany(page(last))),
+    // ACTIVE sorts first, so a hold that ends meanwhile may be listed twice but is never missed.
+    creditHolds: pagesOf((last) =>
+      models.creditHold.findMany({
+        where: { userId, ...afterHold(last) },
+        orderBy: [{ status: "asc" }, { id: "asc" }],
+        take: PAGE_ROWS,
+      }),
+    ),
+    idempotencyKeys: pagesOf((last) =>
       models.idempotencyKey.findMany({
         where: {
           userId,
@@ -130,16 +173,7 @@ function createReaders(models: PrismaModels, userId: string): Readonly<Record<st
         take: PAGE_ROWS,
         select: { key: true, createdAt: true },
       }),
-    checkouts: (last) => models.checkout.findMany(page(last)),
-    payments: (last) => models.payment.findMany(page(last)),
-    subscriptions: (last) => models.subscription.findMany(page(last)),
-    // What the user did to others as an administrator, but not to whom, which is those others' data.
-    auditLogsAsActor: (last) =>
-      models.auditLog.findMany({
-        ...page(last),
-        where: { actorId: userId, NOT: aboutAccount(userId), ...afterRow(last) },
-        select: AUDIT_LINE,
-      }),
+    ),
   };
 }
 

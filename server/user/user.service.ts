@@ -6,6 +6,14 @@ import type { Logger } from "../lib/logger.ts";
 import { asciiLowerCase } from "../lib/text.ts";
 import type { ProfileChange, UserStore } from "./ports.ts";
 
+/** The request that an export answers. */
+interface ExportRequest {
+  /** Aborts when the client leaves. */
+  readonly signal?: AbortSignal | undefined;
+  /** Resolves when the response has been sent or the client has left. Never rejects. */
+  readonly closed: Promise<void>;
+}
+
 /** The caller's own account. */
 export interface UserService {
   /** Throws NOT_FOUND. */
@@ -13,10 +21,10 @@ export interface UserService {
   /** Throws NOT_FOUND. */
   update(principal: Principal, change: ProfileChange): Promise<{ user: UserView }>;
   /**
-   * Returns everything stored about the caller as one JSON document. One export at a time per user and a few per
-   * server: throws RATE_LIMITED, SERVICE_UNAVAILABLE, NOT_FOUND. Stops reading when `signal` aborts.
+   * Returns everything stored about the caller as one JSON document. One export per user until its response has
+   * closed, and one is read at a time: throws RATE_LIMITED, SERVICE_UNAVAILABLE, NOT_FOUND.
    */
-  export(principal: Principal, signal?: AbortSignal): Promise<Record<string, unknown>>;
+  export(principal: Principal, request: ExportRequest): Promise<Record<string, unknown>>;
   /**
    * Ends the subscription at Stripe, then erases personal data and ends every session. Safe to repeat after any
    * failure. Throws VALIDATION_FAILED (not the account's e-mail), PAYMENT_PROVIDER_ERROR (nothing erased yet), CONFLICT
@@ -40,16 +48,22 @@ interface UserServiceDeps {
   readonly now: () => number;
 }
 
-/** An export reads everything a user has. Limited to two, exports leave the database free for other requests. */
-export const EXPORTS = { concurrency: 2, perKey: 1, maxQueue: 20, maxWaitMs: 10_000 } as const;
+/** An export reads everything a user has, and is built in memory. */
+export const EXPORTS = { concurrency: 1, perKey: 1, maxQueue: 20, maxWaitMs: 10_000 } as const;
+/**
+ * Documents in memory, including those being sent: one per user, or a client that reads slowly could collect them. The
+ * total is not limited, or a few such clients would keep everybody else from an export.
+ */
+const ANSWERS = { ...EXPORTS, concurrency: Number.POSITIVE_INFINITY };
 
 /** Returns the service; nothing is read until it is used. */
 export function createUserService(options: UserServiceDeps): UserService {
-  const deps = { ...options, exports: createBulkhead(EXPORTS) };
+  const exports = { reads: createBulkhead(EXPORTS), answers: createBulkhead(ANSWERS) };
+  const deps = { ...options, exports };
   return {
     profile: (principal) => readProfile(deps, principal),
     update: async ({ userId }, change) => ({ user: await deps.users.update(userId, change) }),
-    export: (principal, signal) => exportAccount(deps, principal, signal),
+    export: (principal, request) => exportAccount(deps, principal, request),
     delete: (principal, input) => deleteAccount(deps, principal, input),
   };
 }
@@ -63,12 +77,26 @@ async function readProfile(
   return { user };
 }
 
+interface ExportDeps extends Pick<UserServiceDeps, "users"> {
+  readonly exports: { readonly reads: Bulkhead; readonly answers: Bulkhead };
+}
+
 async function exportAccount(
-  { users, exports }: Pick<UserServiceDeps, "users"> & { readonly exports: Bulkhead },
+  { users, exports: { reads, answers } }: ExportDeps,
   { userId }: Principal,
-  signal?: AbortSignal,
+  { signal, closed }: ExportRequest,
 ): Promise<Record<string, unknown>> {
-  const document = await exports.run(userId, () => users.exportAll(userId, signal));
+  const document = await new Promise<Record<string, unknown> | null>((resolve, reject) => {
+    const read = () => reads.run(userId, () => users.exportAll(userId, signal));
+    // Returns the document at once, but keeps the user's place until it has been sent.
+    answers
+      .run(userId, () =>
+        read()
+          .then(resolve)
+          .then(() => closed),
+      )
+      .catch(reject);
+  });
   if (document === null) throw notFound("account");
   return document;
 }

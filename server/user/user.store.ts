@@ -31,7 +31,7 @@ export function createUserStore(database: Database): UserStore {
   return {
     find: (userId) => findUser(database, userId),
     update: (userId, change) => updateUser(database, userId, change),
-    exportAll: (userId, signal) => exportUser(database.models, userId, signal),
+    exportAll: (userId, signal) => exportUser(database.models, userId, { signal }),
     erase: (userId, at) => database.transaction((tx) => eraseUser(tx, userId, at)),
   };
 }

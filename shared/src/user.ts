@@ -19,8 +19,8 @@ export const userContract = {
     output: z.object({ user }),
   }),
   /**
-   * Everything stored about the caller, as one JSON document. Lists are complete, not paged; one of more than 100,000
-   * rows is cut there and named in `incomplete`. One export at a time.
+   * Everything stored about the caller, as one JSON document. Lists are complete, not paged; one that is cut, after
+   * 100,000 rows or because the document has reached 32 MB, is named in `incomplete`. One export at a time.
    */
   export: query({ input: nothing, output: z.record(z.string(), z.unknown()) }),
   delete: mutation({

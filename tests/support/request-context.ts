@@ -23,6 +23,7 @@ export function contextOf(
       setHeader: () => undefined,
       setRateState: () => undefined,
       setRefreshCookie: () => undefined,
+      closed: () => Promise.resolve(),
     },
     tracer: null,
     services,

@@ -81,6 +81,33 @@ describe("administrators' reads", () => {
     expect(await found(`nobody ${mark}`)).toEqual([]);
   });
 
+  test.each(["İbrahim", "ΓΙΩΡΓΟΣ"])("a search finds %s as it is written", async (name) => {
+    const mark = randomUUID().slice(0, 8);
+    const [id] = await people(1, `${name} ${mark}`, Date.UTC(2023, 6));
+    const { users } = await storeOf().users({ search: `${name} ${mark}`, limit: 50 });
+    expect(users.map((user) => user.id)).toEqual([id]);
+  });
+
+  test("a user's subscription is the live one, however new an ended one is", async () => {
+    const userId = await world.createUser(0);
+    const at = (year: number) => new Date(Date.UTC(year, 0));
+    const rows = [
+      { status: "canceled", liveKey: null, createdAt: at(2021) },
+      { status: "active", liveKey: userId, createdAt: at(2022) },
+      { status: "canceled", liveKey: null, createdAt: at(2023) },
+    ];
+    await database.models.subscription.createMany({
+      data: rows.map((row) => ({
+        ...{ id: randomUUID(), userId, planId: "plan", stripeCustomerId: "cus" },
+        ...{ stripeSubscriptionId: randomUUID(), currentPeriodStart: row.createdAt },
+        ...{ currentPeriodEnd: at(2024), ...row },
+      })),
+    });
+    expect(await storeOf().user(userId)).toMatchObject({ subscription: { status: "active" } });
+    await database.models.subscription.deleteMany({ where: { liveKey: userId } });
+    expect(await storeOf().user(userId)).toMatchObject({ subscription: { status: "canceled" } });
+  });
+
   test("a search for one role finds no other, page by page over users of one moment", async () => {
     const mark = randomUUID();
     const at = new Date(Date.UTC(2024, 0));

@@ -86,6 +86,32 @@ describe("exports", () => {
     expect(besideMs).toBeLessThan(Math.max(1_000, 10 * aloneMs));
   });
 
+  it("gives a client that does not read its answer no second one, and keeps nobody else waiting", async () => {
+    const [slow, other] = [
+      await server.signIn("slow@example.com"),
+      await server.signIn("o@example.com"),
+    ];
+    const url = "x".repeat(60_000);
+    const now = new Date();
+    // More than the socket's buffers take.
+    await models().checkout.createMany({
+      data: Array.from({ length: 400 }, () => ({
+        ...{ id: randomUUID(), userId: slow.userId, kind: "PACKAGE", offerId: "p", credits: 1 },
+        ...{ amount: 1, currency: "usd", status: "EXPIRED", url, expiresAt: now, createdAt: now },
+      })),
+    });
+    const unread = await fetch(`${server.url}/api/user/export`, {
+      headers: { authorization: `Bearer ${slow.accessToken}` },
+    });
+    expect(unread.status).toBe(200);
+    const again = await exportOf(slow).then(Object.keys, (error: unknown) => error);
+    expect(again).toMatchObject({ data: { app: { code: "RATE_LIMITED" } } });
+    expect(await exportOf(other)).toHaveProperty("user");
+    await unread.body?.cancel();
+    const keys = () => exportOf(slow).then(Object.keys, () => []);
+    await expect.poll(keys, { timeout: 5_000 }).toContain("checkouts");
+  });
+
   it(`runs at most ${EXPORTS.concurrency} at once for many users, one statement each`, async () => {
     const people = await Promise.all(
       Array.from({ length: 6 }, (_, n) => server.signIn(`many${n}@example.com`)),
