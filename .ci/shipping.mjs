@@ -82,8 +82,8 @@ function manifestProblems(file, load, yaml) {
   }
 }
 
-/** The schemas let unknown fields pass; TypeScript's excess property check finds a misspelt one. */
-function misspeltFields(files, yaml) {
+/** The schemas let unknown fields pass; TypeScript's excess property check finds a misspelled one. */
+function misspelledFields(files, yaml) {
   const literals = files.map((file, index) => {
     const manifest = yaml.parse(readFileSync(join(manifestFolder, file), "utf8"));
     const types = join(packages, "kubernetes-models", manifest.apiVersion, manifest.kind);
@@ -145,7 +145,7 @@ try {
   const files = readdirSync(manifestFolder).filter((file) => file !== "kustomization.yaml");
   for (const file of files)
     check(`examples/deploy/kubernetes/${file}`, manifestProblems(file, load, yaml));
-  check("no manifest has a field that is not there", misspeltFields(files, yaml));
+  check("no manifest has a field that is not there", misspelledFields(files, yaml));
   check("what the autoscaler scales has no replicas", scalerProblems(files, yaml));
   check("examples/deploy/kubernetes/kustomization.yaml", kustomizationProblems(files, yaml));
 } finally {

@@ -107,7 +107,7 @@ export function createApp(deps: AppDeps): App {
     ledger: () => ledger,
     jobs: () => jobs,
     readiness: () => readiness(),
-    ofAllWorkers: deps.workers?.metrics ?? null,
+    renderAllWorkers: deps.workers?.metrics ?? null,
   });
   const { backend, metrics, onBatch, onApplied, onExpired } = telemetry;
   const { database, cache, locks, pubsub } = backend;
@@ -245,7 +245,7 @@ function createAuth(parts: Parts): Services["auth"] {
     writeSignIn: (request) => writeSignIn({ database: backend.database, ledger, logger }, request),
     // An in-process cache would miss revocations by other processes on the same database.
     sharedCache: config.redis === null ? null : backend.cache,
-    spentStates: backend.cache,
+    usedStates: backend.cache,
     identityProvider: telemetry.google(
       adapters?.identityProvider ?? createGoogleIdentityProvider({ config: config.google, now }),
     ),

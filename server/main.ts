@@ -117,7 +117,7 @@ async function main(): Promise<void> {
   const config = parseConfig(environment);
   const tracer = await openTracing(config, {
     isParent: config.workers > 1 && link === null,
-    onTrouble: (reason) => logger.warn({ reason }, "traces do not reach the collector"),
+    onExportError: (reason) => logger.warn({ reason }, "traces do not reach the collector"),
   });
   const logger = createLogger({
     level: config.logLevel,
@@ -134,11 +134,11 @@ async function main(): Promise<void> {
 /** Returns null, without loading OpenTelemetry, if no collector is configured or this is the parent. */
 async function openTracing(
   { tracing }: Config,
-  { isParent, onTrouble }: { isParent: boolean; onTrouble: (reason: string) => void },
+  { isParent, onExportError }: { isParent: boolean; onExportError: (reason: string) => void },
 ): Promise<OpenTracer | null> {
   if (tracing === null || isParent) return null;
   const { openTracer } = await import("./telemetry/otel.ts");
-  return openTracer({ tracing, onTrouble });
+  return openTracer({ tracing, onExportError });
 }
 
 /** Runs the workers, and exits when they have stopped. */

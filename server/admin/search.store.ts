@@ -23,7 +23,7 @@ export interface Found {
 /** Accounts that one statement reads, so that other statements can run in between. SQLite runs one at a time. */
 const WINDOW = { mysql: 50_000, sqlite: 10_000 };
 /** Accounts that one search reads in all. Only if these hold too few matches is a page with a cursor short or empty. */
-const MAX_LOOKED_AT = 200_000;
+const MAX_SCANNED = 200_000;
 
 /**
  * Returns users with `text` in id, e-mail or name, newest first. The database compares, one window of an index after
@@ -32,7 +32,7 @@ const MAX_LOOKED_AT = 200_000;
 export async function searchUsers(database: Database, search: Search): Promise<Found> {
   const found: TimePlace[] = [];
   let place = search.place;
-  for (let lookedAt = 0; lookedAt < MAX_LOOKED_AT; lookedAt += WINDOW[database.dialect]) {
+  for (let lookedAt = 0; lookedAt < MAX_SCANNED; lookedAt += WINDOW[database.dialect]) {
     const end = await windowEnd(database, search.role, place);
     // One more than requested, because a cursor is returned only if another user follows.
     const wanted = search.limit + 1 - found.length;

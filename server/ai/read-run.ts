@@ -125,7 +125,7 @@ async function assertReceivable(
     before = now.lastSeq;
     await sleep(LOOK_PAUSE_MS);
   }
-  const now = await unlessAway(store.find(runId));
+  const now = await nullIfUnavailable(store.find(runId));
   if (now?.endedAt === null) throw foreignEventId();
 }
 
@@ -142,7 +142,7 @@ async function endWithoutOutput(
 ): Promise<TrackedRunEvent | null> {
   // Events that are known to exist are on their way.
   if (page.lastSeq > seq) return null;
-  const run = await unlessAway(deps.store.find(runId));
+  const run = await nullIfUnavailable(deps.store.find(runId));
   if (run === null) return null;
   // The producer itself has everything there is.
   const canMissOutput = !page.isProducer && page.reachable;
@@ -157,7 +157,7 @@ async function endWithoutOutput(
   // A producer that is alive has the rest of the text, which arrives as soon as Redis responds again.
   const isMissingText = run.lastSeq !== null && seq < run.lastSeq - 1;
   const patienceMs = isMissingText ? deps.timings.keepOutputMs / 2 : END_WITHOUT_OUTPUT_MS;
-  const sinceEndMs = await unlessAway(msSince(deps.store, run.endedAt));
+  const sinceEndMs = await nullIfUnavailable(msSince(deps.store, run.endedAt));
   if (sinceEndMs === null) return null;
   if (sinceEndMs < patienceMs) {
     if (canMissOutput && isMissingText && !deps.output.isShared) throw outputUnreachable();
@@ -168,12 +168,12 @@ async function endWithoutOutput(
 }
 
 /** Returns what the database says, or null while it is unavailable, since the text comes from elsewhere. */
-async function unlessAway<T>(asked: Promise<T>): Promise<T | null> {
+async function nullIfUnavailable<T>(asked: Promise<T>): Promise<T | null> {
   try {
     return await asked;
   } catch (error) {
-    const isAway = isAppError(error, "SERVICE_UNAVAILABLE") || toServiceUnavailable(error);
-    if (isAway) return null;
+    const isUnavailable = isAppError(error, "SERVICE_UNAVAILABLE") || toServiceUnavailable(error);
+    if (isUnavailable) return null;
     throw error;
   }
 }

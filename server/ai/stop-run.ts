@@ -20,7 +20,7 @@ interface StopDeps extends ReadDeps {
 
 /** A run ends within this time after a stop, or the caller has to try again. */
 const STOP_WAIT_MS = 15_000;
-const LOOK_EVERY_MS = 200;
+const CHECK_INTERVAL_MS = 200;
 /** Most runs ended in one round of the job. */
 const REAP_LIMIT = 100;
 /**
@@ -52,8 +52,8 @@ async function waitForEnd(deps: StopDeps, userId: string, runId: string): Promis
   let overdueSinceMs: number | null = null;
   while (performance.now() < giveUpAt) {
     const here = deps.active.get(runId);
-    if (here === undefined) await sleep(LOOK_EVERY_MS);
-    else await Promise.race([here.done, sleep(LOOK_EVERY_MS * 5)]);
+    if (here === undefined) await sleep(CHECK_INTERVAL_MS);
+    else await Promise.race([here.done, sleep(CHECK_INTERVAL_MS * 5)]);
     const run = await findOwnRun(deps.store, userId, runId);
     if (run.state !== "running") return run;
     const isOverdue = here === undefined && run.leaseExpiresAt < (await deps.store.now());

@@ -22,7 +22,7 @@ export function watchRun(deps: ProduceDeps, active: ActiveRun, worth: () => numb
   const tooLong = setTimeout(() => active.stop("tooLong"), timings.maxRunMs);
   tooLong.unref();
   let readerSeenAtMs = performance.now();
-  let heardOfReader = false;
+  let hadReader = false;
 
   async function tick(): Promise<void> {
     const lease = { leaseMs: timings.leaseMs, producedCredits: worth() };
@@ -33,8 +33,8 @@ export function watchRun(deps: ProduceDeps, active: ActiveRun, worth: () => numb
     const readAt = await deps.output.lastReaderAt(active.run.id);
     // Undefined: Redis cannot say whether there is a reader on another instance, so there may be one. Null after a
     // time: Redis was emptied. Either way, a reader gets the whole grace period to announce itself again.
-    const isUnknown = readAt === undefined || (readAt === null && heardOfReader);
-    heardOfReader = typeof readAt === "number";
+    const isUnknown = readAt === undefined || (readAt === null && hadReader);
+    hadReader = typeof readAt === "number";
     readerSeenAtMs = isUnknown ? performance.now() : Math.max(readerSeenAtMs, readAt ?? 0);
     if (performance.now() - readerSeenAtMs > timings.readerGraceMs) active.stop("abandoned");
   }

@@ -81,7 +81,7 @@ interface AuthServiceDeps {
    */
   readonly sharedCache: Cache | null;
   /** Remembers which sign-ins are used up. Only for this process if no cache is shared. */
-  readonly spentStates: Pick<Cache, "setIfAbsent">;
+  readonly usedStates: Pick<Cache, "setIfAbsent">;
   readonly identityProvider: IdentityProvider;
   readonly logger: Logger;
   /** Milliseconds since the epoch. */

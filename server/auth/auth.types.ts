@@ -24,7 +24,7 @@ export interface RefreshRequest {
   readonly userAgent: string | null;
   readonly ip: string;
   /** Whether the client has disconnected by now, so that no response can reach it. */
-  readonly hasLeft?: () => boolean;
+  readonly hasDisconnected?: () => boolean;
 }
 
 /** A renewed sign-in. The new refresh token is returned the way the old one was sent. */

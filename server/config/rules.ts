@@ -1,7 +1,7 @@
 // Rules between variables: contradictory and incomplete settings, each with how to fix it. Rules about a single
 // variable are in its definition.
 import { httpUrl, isLoopback, list } from "./fields.ts";
-import { findMisspeltVariables } from "./misspelt.ts";
+import { findMisspelledVariables } from "./misspelled.ts";
 import { type Finding, problem, warning, weak } from "./variable.ts";
 import { VARIABLE_NAMES, VARIABLES, type Values } from "./variables.ts";
 import { publishableKeyMode, secretKeyMode } from "./variables/stripe.ts";
@@ -21,7 +21,7 @@ const REDIS_WAYS = ["REDIS_URL", "REDIS_HOST", "REDIS_SENTINELS", "REDIS_CLUSTER
 
 /** Returns what is wrong with the environment as a whole; each text is a whole sentence. */
 export function applyRules(input: RuleInput): Finding[] {
-  const rules = [missing, misspelt, sharedSecret, lifetimes, redis, pairs, stripeModes];
+  const rules = [missing, misspelled, sharedSecret, lifetimes, redis, pairs, stripeModes];
   return [...rules, sameSite, localhost, ai, workers].flatMap((rule) => rule(input));
 }
 
@@ -35,8 +35,8 @@ function missing({ given, production }: RuleInput): Finding[] {
   });
 }
 
-function misspelt({ given, names }: RuleInput): Finding[] {
-  return findMisspeltVariables(names, given).map(warning);
+function misspelled({ given, names }: RuleInput): Finding[] {
+  return findMisspelledVariables(names, given).map(warning);
 }
 
 function sharedSecret({ given }: RuleInput): Finding[] {

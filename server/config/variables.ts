@@ -1,5 +1,5 @@
 // Every environment variable the server reads. Each is defined once, in a file of variables/. These definitions are the
-// source of the parser, docs/reference/environment.md, `.env.example`, the list of secrets and the hints at misspelt
+// source of the parser, docs/reference/environment.md, `.env.example`, the list of secrets and the hints at misspelled
 // names.
 import type { z } from "zod";
 import type { Variable, VariableGroup } from "./variable.ts";

@@ -53,7 +53,7 @@ export function createCreditStore(database: Database): CreditStore {
       readMany: (userIds) => readBalances(database, userIds),
       most: MAX_JOINED,
       withinMs: READ_WITHIN_MS,
-      lateError: serviceUnavailable,
+      timeoutError: serviceUnavailable,
     }),
     entries: (userId, page) => readEntries(database, userId, page),
     // SQLite runs one statement at a time.

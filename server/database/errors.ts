@@ -71,7 +71,7 @@ const AWAY_WORDS = new Set([
   ..."EHOSTUNREACH EHOSTDOWN ENETUNREACH ENETDOWN".split(" "),
   ..."ERR_STREAM_DESTROYED ERR_STREAM_WRITE_AFTER_END".split(" "),
   // Ours.
-  ..."MutexTimeoutError SqliteClosedError DatabaseAwayError".split(" "),
+  ..."MutexTimeoutError SqliteClosedError DatabaseUnavailableError".split(" "),
 ]);
 
 // SQLite errors that come through Prisma carry only a number, whose low byte is the class: READONLY, IOERR, FULL,

@@ -59,7 +59,7 @@ export interface Database {
    * How many raw transactions gain from running concurrently: the ledger's connections less a spare one, or one on
    * SQLite.
    */
-  readonly rawTransactionsAtOnce: number;
+  readonly maxConcurrentRawTransactions: number;
 }
 
 /** Called when a statement starts; the function it returns is called when it ends, with the error if it failed. */

@@ -5,7 +5,7 @@ import { withTimeout } from "../lib/timeout.ts";
 export interface BackgroundRule {
   readonly everyMs: number;
   /** Used while the last check found something wrong. */
-  readonly everyMsWhileBad: number;
+  readonly everyMsWhenFailing: number;
   readonly timeoutMs: number;
 }
 
@@ -36,7 +36,7 @@ export function inBackground<T>(
   }
 
   return () => {
-    const everyMs = found !== null && isBad(found) ? rule.everyMsWhileBad : rule.everyMs;
+    const everyMs = found !== null && isBad(found) ? rule.everyMsWhenFailing : rule.everyMs;
     if (!isLooking && performance.now() - lookedAtMs >= everyMs) void lookOnce();
     return found;
   };

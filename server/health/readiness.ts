@@ -142,7 +142,7 @@ function worseState(a: DependencyState, b: DependencyState): DependencyState {
 function createExternalProbes({ stripe, clocks, checkEveryMs = CHECK_EVERY_MS }: ReadinessDeps) {
   const rule = {
     everyMs: checkEveryMs,
-    everyMsWhileBad: Math.min(checkEveryMs, RECHECK_MS),
+    everyMsWhenFailing: Math.min(checkEveryMs, RECHECK_MS),
     timeoutMs: CHECK_TIMEOUT_MS,
   };
   const isBad = ({ status }: DependencyState) => status !== "up";

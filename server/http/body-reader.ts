@@ -17,7 +17,7 @@ const HELD_LIMITS = {
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 const FIRST_ROOM_BYTES = 8_192;
-const LOOK_EVERY_MS = 1_000;
+const CHECK_INTERVAL_MS = 1_000;
 
 /** Reads bodies within bounds that hold over all connections of a server. */
 export interface BodyReader {
@@ -83,7 +83,7 @@ export function createBodyReader(deps: {
         giveUp: () => done(malformed("The body did not arrive in time.")),
       };
       arriving.add(body);
-      timer ??= setInterval(giveUpIdle, LOOK_EVERY_MS).unref();
+      timer ??= setInterval(giveUpIdle, CHECK_INTERVAL_MS).unref();
       request.on("data", take);
       request.on("end", () => done());
       // Every request ends with "close", so the error (and its stack) is created only if the body was still awaited.

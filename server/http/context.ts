@@ -6,7 +6,7 @@ import type { Logger } from "../lib/logger.ts";
 import type { Tracer } from "../lib/tracer.ts";
 import type { Context, Reply, RequestFacts, Services } from "../trpc/context.ts";
 import type { RateLimits } from "../trpc/limits.ts";
-import type { ReplyHeaders } from "./answer-headers.ts";
+import type { ReplyHeaders } from "./response-headers.ts";
 import { readRefreshCookies, refreshCookie } from "./cookies.ts";
 import { recordOf } from "./request-record.ts";
 
@@ -77,7 +77,7 @@ class HttpFacts implements RequestFacts {
     this.ip = deps.clientAddress(source);
   }
 
-  get hasLeft(): boolean {
+  get hasDisconnected(): boolean {
     return this.source.socket.destroyed;
   }
 

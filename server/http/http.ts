@@ -17,7 +17,7 @@ import { sendError } from "./response.ts";
 import { recordOf } from "./request-record.ts";
 import { createRest } from "./rest/rest.ts";
 import { createRoutes } from "./routes.ts";
-import { answerTraced } from "./traced.ts";
+import { handleTraced } from "./traced.ts";
 import type { Readiness } from "../health/health.types.ts";
 import type { RequestOutcome } from "../telemetry/http-metrics.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
@@ -81,7 +81,7 @@ export function createHttpHandler(deps: HttpHandlerDeps) {
       // A client that disconnects midway must not crash the process.
       response.on("error", ignore);
       if (tracer === null) answer(request, response);
-      else answerTraced(tracer, { request, response }, () => answer(request, response));
+      else handleTraced(tracer, { request, response }, () => answer(request, response));
     },
     /** Ends open streams cleanly. */
     endStreams(): void {

@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Config } from "../config/config.ts";
 import type { Logger } from "../lib/logger.ts";
-import { AnswerHeaders } from "./answer-headers.ts";
+import { ResponseHeaders } from "./response-headers.ts";
 import { createCors, createHeaderBlocks } from "./common-headers.ts";
 import { originForm, pathOf } from "./path.ts";
 import { createRequestLog } from "./request-log.ts";
@@ -14,7 +14,7 @@ import { sendError } from "./response.ts";
 export type HttpMiddleware = (
   request: IncomingMessage,
   response: ServerResponse,
-  next: (headers: AnswerHeaders) => void,
+  next: (headers: ResponseHeaders) => void,
 ) => void;
 
 const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
@@ -57,7 +57,7 @@ export function createMiddleware(deps: {
     request.url = originForm(request.url ?? "/");
     const record = openRecord(request, idOf(request));
     logAtEnd({ request, response, record, path: pathOf(request.url) });
-    const headers = new AnswerHeaders(
+    const headers = new ResponseHeaders(
       response,
       commonHeaders(request.headers.origin),
       record.requestId,

@@ -111,7 +111,7 @@ export function createHttpServer(
     const { socket } = request;
     if (isEnding(socket) || !connections.began(socket, response)) return;
     response.on("close", () => connections.ended(socket, response));
-    response.on("timeout", cutUnread);
+    response.on("timeout", closeIfNotReading);
     if (state.draining) response.setHeader("Connection", "close");
     if (state.held) state.held.push(() => handler(request, response));
     else handler(request, response);
@@ -134,7 +134,7 @@ export function createHttpServer(
 }
 
 /** On a silent connection: closes it if its client is not reading, but lets a client wait for its response. */
-function cutUnread(socket: Socket): void {
+function closeIfNotReading(socket: Socket): void {
   if (socket.writableLength > 0) socket.destroy();
 }
 

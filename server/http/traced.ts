@@ -6,7 +6,7 @@ import { recordOf } from "./request-record.ts";
 import { QUIET_PATHS } from "./request-log.ts";
 
 /** Runs `answer` in a span, whose parent may be the client's `traceparent`. Probes and scrapes get no span. */
-export function answerTraced(
+export function handleTraced(
   tracer: Tracer,
   { request, response }: { request: IncomingMessage; response: ServerResponse },
   answer: () => void,

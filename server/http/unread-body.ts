@@ -17,7 +17,7 @@ export function isEnding(socket: Socket): boolean {
  * taken for the next request. It is closed with a delay: if it were closed immediately, the next byte to arrive would
  * reset it, and the client would lose the response and see a broken connection instead of the reason.
  */
-export function closeUnread(
+export function closeAfterUnreadBody(
   request: IncomingMessage,
   answer: { setHeader(name: string, value: string): unknown },
 ): void {

@@ -111,7 +111,7 @@ export async function rollUsage(
   if (rolledMs > nowMs) {
     // A clock ran ahead at some unknown time, and calls made since are in no total. Start over; until everything has
     // been counted again, reads use the calls themselves.
-    await usage.startAnew(nowMs);
+    await usage.resetMarkBeyond(nowMs);
     rolledMs = 0;
   }
   let days = 0;

@@ -50,7 +50,7 @@ export interface JobRun {
 }
 
 /** The state of a job's runs, across all instances. */
-export interface JobStanding {
+export interface JobStatus {
   readonly job: string;
   /** Seconds since its last successful run started, or its first run if none succeeded; null when it never ran. */
   readonly ageSeconds: number | null;
@@ -80,7 +80,7 @@ export interface JobRunner {
   /** Returns how a job's last run ended, on any instance; null when there was none. */
   lastOutcome(name: string): Promise<JobOutcome | null>;
   /** Returns the state of each job. */
-  standings(): Promise<readonly JobStanding[]>;
+  jobStatuses(): Promise<readonly JobStatus[]>;
   /** Starts no more jobs, aborts running ones and waits for them, at most `waitMs`. Repeated calls share that wait. */
   close(waitMs?: number): Promise<void>;
 }
@@ -142,7 +142,7 @@ export function createJobRunner(deps: JobRunnerDeps): JobRunner {
       const outcome = await state.leases.lastOutcome(name);
       return outcome === null ? null : (JSON.parse(outcome) as JobOutcome);
     },
-    standings: () => standings(state),
+    jobStatuses: () => jobStatuses(state),
     close: (waitMs = 3_000) => (closing ??= close(state, waitMs)),
   };
 }
@@ -153,7 +153,7 @@ function schedule(state: State, job: Job, afterSeconds: number): void {
   const timer = setTimeout(
     () => {
       timers.delete(timer);
-      void track(state, runOrPutOff(state, job))
+      void track(state, runOrReschedule(state, job))
         .catch((error: unknown) => {
           // The database may be unavailable; try again at the next turn.
           logger.warn({ err: error, job: job.name }, "job not run");
@@ -172,7 +172,7 @@ function schedule(state: State, job: Job, afterSeconds: number): void {
  * did not run, that is when it becomes due, or when the instance running it must be done: waiting a whole interval
  * could leave the last run nearly two intervals old.
  */
-async function runOrPutOff(state: State, job: Job): Promise<number> {
+async function runOrReschedule(state: State, job: Job): Promise<number> {
   const { leases, now } = state;
   const { name, everySeconds, maxSeconds } = job;
   if ((await runJob(state, job, false)) !== null) return everySeconds;
@@ -253,7 +253,7 @@ function figuresOf(result: JobOutcome["result"]): JobResult {
   return typeof result === "string" ? {} : result;
 }
 
-async function standings({ leases, jobs, now }: State): Promise<readonly JobStanding[]> {
+async function jobStatuses({ leases, jobs, now }: State): Promise<readonly JobStatus[]> {
   const [outcomes, nowMs] = await Promise.all([leases.outcomes(), now()]);
   const stored = new Map(outcomes.map(({ name, lastOutcome }) => [name, lastOutcome]));
   return jobs.map(({ name }) => {

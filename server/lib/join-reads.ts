@@ -9,7 +9,7 @@ export interface JoinedRead<Row> {
   readonly most: number;
   /** Longest wait of any caller, including the wait for the read before its own. */
   readonly withinMs: number;
-  readonly lateError: () => Error;
+  readonly timeoutError: () => Error;
 }
 
 interface Group<Row> {
@@ -19,7 +19,7 @@ interface Group<Row> {
 
 /**
  * Returns a function that reads one row, or null when there is none. Every caller gets a read begun after its call, so
- * it sees everything committed before. Rejects as `readMany` does, or with `lateError()`.
+ * it sees everything committed before. Rejects as `readMany` does, or with `timeoutError()`.
  */
 export function joinReads<Row>(options: JoinedRead<Row>): (key: string) => Promise<Row | null> {
   let running: Promise<unknown> = Promise.resolve();
@@ -34,7 +34,7 @@ export function joinReads<Row>(options: JoinedRead<Row>): (key: string) => Promi
         if (collecting?.keys === keys) collecting = null;
         return options.readMany([...keys]);
       });
-    const inTime = withTimeout(answer, options.withinMs, options.lateError);
+    const inTime = withTimeout(answer, options.withinMs, options.timeoutError);
     // Not `answer` itself: a read that hangs would hold up every read after it.
     running = inTime;
     return { keys, answer: inTime };

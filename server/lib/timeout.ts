@@ -26,12 +26,16 @@ function afterMs(ms: number, onLate: () => void): () => void {
 }
 
 /**
- * Settles as `work` does, or rejects with `lateError()` once `ms` have passed. A later rejection of `work` is
+ * Settles as `work` does, or rejects with `timeoutError()` once `ms` have passed. A later rejection of `work` is
  * swallowed.
  */
-export function withTimeout<T>(work: Promise<T>, ms: number, lateError: () => Error): Promise<T> {
+export function withTimeout<T>(
+  work: Promise<T>,
+  ms: number,
+  timeoutError: () => Error,
+): Promise<T> {
   return new Promise((resolve, reject) => {
-    const stopWaiting = afterMs(ms, () => reject(lateError()));
+    const stopWaiting = afterMs(ms, () => reject(timeoutError()));
     work.then(stopWaiting, stopWaiting);
     work.then(resolve, reject);
   });

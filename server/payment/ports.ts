@@ -122,7 +122,7 @@ export interface SubscriptionTable {
    * Returns an id for `live` to start after. Turns are spread evenly over all subscriptions, whichever instances take
    * them and however far each gets.
    */
-  startOfTurn(turn: number): Promise<string>;
+  turnCursor(turn: number): Promise<string>;
   /** Live ones whose next monthly grant is due, in id order. */
   dueForGrant(
     dueAt: Date,

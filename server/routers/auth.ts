@@ -11,8 +11,8 @@ function refreshRequest(
   input: { refreshToken?: string } | undefined,
 ): RefreshRequest {
   const { refreshCookies, origin, userAgent, ip } = ctx.request;
-  const hasLeft = () => ctx.request.hasLeft;
-  return { refreshCookies, bodyToken: input?.refreshToken, origin, userAgent, ip, hasLeft };
+  const hasDisconnected = () => ctx.request.hasDisconnected;
+  return { refreshCookies, bodyToken: input?.refreshToken, origin, userAgent, ip, hasDisconnected };
 }
 
 export const authRouter = router({

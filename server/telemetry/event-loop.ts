@@ -2,7 +2,7 @@
 import { Counter, type Registry } from "prom-client";
 import type { Logger } from "../lib/logger.ts";
 
-const LOOK_EVERY_MS = 500;
+const CHECK_INTERVAL_MS = 500;
 /** Long enough for another system to have been blamed: Redis is given 400 ms. */
 const STALL_MS = 300;
 
@@ -29,15 +29,15 @@ export function countStalls(registry: Registry): (seconds: number) => void {
  * that stops it.
  */
 export function watchEventLoop(logger: Logger, onStall: (seconds: number) => void): () => void {
-  let dueAtMs = performance.now() + LOOK_EVERY_MS;
+  let dueAtMs = performance.now() + CHECK_INTERVAL_MS;
   const timer = setInterval(() => {
     const nowMs = performance.now();
     const stalledMs = Math.round(nowMs - dueAtMs);
-    dueAtMs = nowMs + LOOK_EVERY_MS;
+    dueAtMs = nowMs + CHECK_INTERVAL_MS;
     if (stalledMs < STALL_MS) return;
     logger.warn({ stalledMs }, "the event loop was blocked: this process did nothing meanwhile");
     onStall(stalledMs / 1000);
-  }, LOOK_EVERY_MS);
+  }, CHECK_INTERVAL_MS);
   timer.unref();
   return () => clearInterval(timer);
 }

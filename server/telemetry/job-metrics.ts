@@ -4,8 +4,8 @@ import { memoize } from "../lib/memoize.ts";
 import type { JobRun, JobRunner } from "../jobs/runner.ts";
 
 /** Registers the metrics of jobs. Their label is not `job`, because Prometheus itself sets that one. */
-export function measureJobs(registry: Registry, standings: JobRunner["standings"]) {
-  registerStandings(registry, standings);
+export function measureJobs(registry: Registry, jobStatuses: JobRunner["jobStatuses"]) {
+  registerStandings(registry, jobStatuses);
   const runs = new Counter({
     name: "job_runs_total",
     help: "Runs of jobs on this instance, by job and outcome.",
@@ -49,9 +49,9 @@ export function measureJobs(registry: Registry, standings: JobRunner["standings"
 }
 
 /** Registers what the database knows about each job. While it cannot be read, the gauges keep their last values. */
-function registerStandings(registry: Registry, standings: JobRunner["standings"]): void {
+function registerStandings(registry: Registry, jobStatuses: JobRunner["jobStatuses"]): void {
   // Both gauges are collected simultaneously, so they share one read.
-  const jobs = memoize(0, () => standings().catch(() => []));
+  const jobs = memoize(0, () => jobStatuses().catch(() => []));
   new Gauge({
     name: "job_last_success_age_seconds",
     aggregator: "max",

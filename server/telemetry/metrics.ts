@@ -29,8 +29,8 @@ export interface MetricsDeps {
   /** Counted since this process started. */
   readonly droppedLines: () => number;
   /** Returns the combined metrics of all workers on this port; null = this process is the only one. */
-  readonly ofAllWorkers: (() => Promise<string>) | null;
-  readonly standings: JobRunner["standings"];
+  readonly renderAllWorkers: (() => Promise<string>) | null;
+  readonly jobStatuses: JobRunner["jobStatuses"];
 }
 
 /**
@@ -46,15 +46,15 @@ export function createMetrics(deps: MetricsDeps) {
   registerBacklog(registry, deps);
   registerLog(registry, deps.droppedLines);
   const access = accessCheck(deps.config);
-  const { ofAllWorkers } = deps;
-  if (ofAllWorkers !== null) answerParent(registry);
+  const { renderAllWorkers } = deps;
+  if (renderAllWorkers !== null) answerParent(registry);
   return {
     registry,
     http: measureHttp(registry),
     calls: measureCalls(registry),
     ledger: measureLedger(registry, deps.ledgerPending),
     business: measureBusiness(registry),
-    jobs: measureJobs(registry, deps.standings),
+    jobs: measureJobs(registry, deps.jobStatuses),
     /** Counts one stall of the event loop. */
     stalled: countStalls(registry),
     /** Stops measuring the process. */
@@ -63,7 +63,7 @@ export function createMetrics(deps: MetricsDeps) {
     async render(authorization: string | undefined) {
       const refusal = access(authorization);
       if (refusal !== null) return refusal;
-      const text = await (ofAllWorkers ?? registry.metrics.bind(registry))();
+      const text = await (renderAllWorkers ?? registry.metrics.bind(registry))();
       return { text, type: registry.contentType };
     },
   };

@@ -48,12 +48,12 @@ export interface OpenTracer extends Tracer {
 /** Where traces go, and what to call when they do not arrive (once a minute at most). */
 export interface TracerOptions {
   readonly tracing: NonNullable<Config["tracing"]>;
-  readonly onTrouble: (reason: string) => void;
+  readonly onExportError: (reason: string) => void;
 }
 
 /** Opens the tracer. An unavailable collector costs a bounded queue and nothing else. */
-export function openTracer({ tracing, onTrouble }: TracerOptions): OpenTracer {
-  routeSdkWarnings(onTrouble);
+export function openTracer({ tracing, onExportError }: TracerOptions): OpenTracer {
+  routeSdkWarnings(onExportError);
   const provider = new BasicTracerProvider({
     resource: resourceFromAttributes({
       "service.version": readVersion(),
@@ -82,7 +82,7 @@ export function openTracer({ tracing, onTrouble }: TracerOptions): OpenTracer {
   return {
     ...createTracer(provider.getTracer("skywork-backend")),
     close() {
-      closing ??= shutDown(provider, onTrouble);
+      closing ??= shutDown(provider, onExportError);
       return closing;
     },
   };
@@ -90,7 +90,7 @@ export function openTracer({ tracing, onTrouble }: TracerOptions): OpenTracer {
 
 async function shutDown(
   provider: BasicTracerProvider,
-  onTrouble: TracerOptions["onTrouble"],
+  onExportError: TracerOptions["onExportError"],
 ): Promise<void> {
   const trouble = await Promise.race([
     provider.shutdown().then(() => null, reasonOf),
@@ -98,7 +98,7 @@ async function shutDown(
       ref: false,
     }),
   ]);
-  if (trouble !== null) onTrouble(trouble);
+  if (trouble !== null) onExportError(trouble);
 }
 
 function createTracer(sdk: SdkTracer): Tracer {
@@ -188,12 +188,12 @@ function samplerOf({ name, ratio }: TracerOptions["tracing"]["sampler"]): Sample
 }
 
 /** The SDK reports failed exports only through this one process-wide logger. */
-function routeSdkWarnings(onTrouble: (reason: string) => void): void {
+function routeSdkWarnings(onExportError: (reason: string) => void): void {
   let lastMs = Number.NEGATIVE_INFINITY;
   const warn = (message: string) => {
     if (performance.now() - lastMs < WARN_EVERY_MS) return;
     lastMs = performance.now();
-    onTrouble(reasonOf(message));
+    onExportError(reasonOf(message));
   };
   const ignore = () => undefined;
   diag.setLogger(

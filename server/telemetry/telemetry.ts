@@ -28,9 +28,9 @@ export type Telemetry = ReturnType<typeof createTelemetry>;
 export interface TelemetrySources {
   readonly payment: () => Pick<PaymentService, "eventBacklog" | "oldestPendingEventAt">;
   readonly ledger: () => { readonly pending: number };
-  readonly jobs: () => Pick<JobRunner, "standings">;
+  readonly jobs: () => Pick<JobRunner, "jobStatuses">;
   readonly readiness: () => Promise<Readiness>;
-  readonly ofAllWorkers: MetricsDeps["ofAllWorkers"];
+  readonly renderAllWorkers: MetricsDeps["renderAllWorkers"];
 }
 
 /** A scrape every few seconds must not become load for the database. */
@@ -48,12 +48,12 @@ export function createTelemetry(
     version: readVersion(),
     backend,
     readiness: () => sources.readiness(),
-    ofAllWorkers: sources.ofAllWorkers,
+    renderAllWorkers: sources.renderAllWorkers,
     backlog: memoize(REMEMBER_MS, () => sources.payment().eventBacklog()),
     oldestPendingEventAt: memoize(REMEMBER_MS, () => sources.payment().oldestPendingEventAt()),
     droppedLines: () => droppedLines(logger),
     ledgerPending: () => sources.ledger().pending,
-    standings: memoize(REMEMBER_MS, () => sources.jobs().standings()),
+    jobStatuses: memoize(REMEMBER_MS, () => sources.jobs().jobStatuses()),
   });
   const { calls, ledger, business } = metrics;
   const afterCommit = createAfterCommit(backend.database);

@@ -1,6 +1,6 @@
 // Ends a stream once its caller is no longer authorised.
 import type { AuthorityWatch } from "../auth/auth.types.ts";
-import { unlessAborted } from "../lib/unless-aborted.ts";
+import { raceAbort } from "../lib/race-abort.ts";
 
 /**
  * Ties one stream to the watched `authority` of its caller. `reader` aborts when the client disconnects.
@@ -31,7 +31,7 @@ export function authorisedStream(authority: AuthorityWatch, reader: AbortSignal 
       const iterator = source[Symbol.asyncIterator]();
       try {
         for (;;) {
-          const step = await unlessAborted(iterator.next(), authority.signal);
+          const step = await raceAbort(iterator.next(), authority.signal);
           authority.signal.throwIfAborted();
           if (step === undefined || step.done) return;
           yield step.value;

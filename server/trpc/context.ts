@@ -48,7 +48,7 @@ export interface RequestFacts {
   /** Every value sent under the refresh cookie's name; more than one suggests cookie tossing. */
   readonly refreshCookies: readonly string[];
   /** Whether the client has disconnected by now, so that no response can reach it. */
-  readonly hasLeft: boolean;
+  readonly hasDisconnected: boolean;
 }
 
 /** The context of one HTTP request; the calls of a batch share it. */

@@ -32,7 +32,7 @@ export function meteredProcedure(feature: Feature) {
     const call = await ctx.services.credit.beginCall(ctx.user.userId, feature, signal);
     const result = await next({ ctx: { meter: call } });
     if (!result.ok) {
-      await call.end(howItEnded(result.error, call), result.error);
+      await call.end(callEndOf(result.error, call), result.error);
       return result;
     }
     if (isAsyncIterable(result.data)) {
@@ -46,7 +46,7 @@ export function meteredProcedure(feature: Feature) {
 }
 
 /** tRPC parses input only after the hold, so input that does not parse shows up here: BAD_REQUEST with a ZodError. */
-function howItEnded(error: TRPCError, { signal }: MeterReading): CallEnd {
+function callEndOf(error: TRPCError, { signal }: MeterReading): CallEnd {
   if (error.code === "BAD_REQUEST" && error.cause instanceof ZodError) return "refused";
   return signal.aborted ? "aborted" : "failed";
 }

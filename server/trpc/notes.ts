@@ -55,10 +55,10 @@ export function noteProcedure(notes: RequestNotes, path: string): void {
 
 /** Notes why a request, or one call of it, was refused. */
 export function noteRefusal(notes: RequestNotes, error: AppError): void {
-  const isOurs = error.httpStatus >= 500;
-  if (notes.code !== null && (!isOurs || notes.error !== undefined)) return;
+  const isServerError = error.httpStatus >= 500;
+  if (notes.code !== null && (!isServerError || notes.error !== undefined)) return;
   notes.code = error.code;
-  if (isOurs) notes.error = error.cause ?? error;
+  if (isServerError) notes.error = error.cause ?? error;
 }
 
 /** Notes the credits that a mutation's result says it charged or granted; a replay moved none. */

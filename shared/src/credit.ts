@@ -70,7 +70,7 @@ export const metadata = z
   .meta({ "x-typescript": "Metadata" });
 
 /** The result of a spend; a replay with the same key returns it again with `replayed: true`. */
-export const spendAnswer = z.object({
+export const spendResult = z.object({
   transactionId: id,
   feature,
   charged: credits,
@@ -140,7 +140,7 @@ export const creditContract = {
       idempotencyKey,
       metadata: metadata.optional(),
     }),
-    output: spendAnswer,
+    output: spendResult,
   }),
   usage: query({
     input: z

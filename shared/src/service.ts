@@ -1,6 +1,6 @@
 // The contract of the `service` procedures: AI workers that spend on a user's behalf.
 import { z } from "zod";
-import { spendAnswer } from "./credit.ts";
+import { spendResult } from "./credit.ts";
 import { feature } from "./features.ts";
 import { credits, id, idempotencyKey, isoDate, positiveCredits } from "./primitives.ts";
 import { mutation } from "./procedure.ts";
@@ -44,6 +44,6 @@ export const serviceContract = {
   }),
   spend: mutation({
     input: z.strictObject({ userId: id, feature, idempotencyKey }),
-    output: spendAnswer,
+    output: spendResult,
   }),
 };

@@ -58,7 +58,7 @@ export function subjectOf(token: unknown): string | null {
 }
 
 /** Whether both are known and differ. */
-function areTwoPeople(one: string | null, other: string | null): boolean {
+function areDifferentUsers(one: string | null, other: string | null): boolean {
   return one !== null && other !== null && one !== other;
 }
 
@@ -84,7 +84,7 @@ async function askForTokens(
 }
 
 /** Retries immediately if no response arrives: it may have been lost, and the old token expires within seconds. */
-function askTwice(options: SessionOptions, refreshToken: string | null) {
+function requestWithRetry(options: SessionOptions, refreshToken: string | null) {
   const ask = () => askForTokens(options, refreshToken);
   const twice = () => ask().catch(ask);
   return refreshToken === null ? refreshInTurn(twice) : twice();
@@ -138,7 +138,9 @@ export function createSession(options: SessionOptions): ClientSession {
     },
     async renew(call) {
       const outcome = await renewal(state, call.sinceMs);
-      return outcome === "renewed" && areTwoPeople(call.person, state.person) ? "refused" : outcome;
+      return outcome === "renewed" && areDifferentUsers(call.person, state.person)
+        ? "refused"
+        : outcome;
     },
   };
 }
@@ -179,14 +181,14 @@ function end(state: State): Renewal {
 async function refresh(state: State): Promise<Renewal> {
   const { options, signOuts } = state;
   try {
-    const { ok, status, text } = await askTwice(options, state.refreshToken);
+    const { ok, status, text } = await requestWithRetry(options, state.refreshToken);
     // If the caller has signed out meanwhile, tokens that were in transit must not sign them in again.
     if (state.signOuts !== signOuts) return "refused";
     if (ok) {
       const tokens = field(field(JSON.parse(text), "result"), "data");
       const accessToken = field(tokens, "accessToken");
       if (typeof accessToken !== "string") return "unavailable";
-      state.isForeign = areTwoPeople(state.person, subjectOf(accessToken));
+      state.isForeign = areDifferentUsers(state.person, subjectOf(accessToken));
       if (state.isForeign) return end(state);
       accept(state, tokens);
       return "renewed";

@@ -15,7 +15,13 @@ import { forSeconds, type Latencies, latenciesOf, type Measured, summarise } fro
 import { productionEnv } from "./production.ts";
 import type { Report } from "./report.ts";
 import { fillScale, SIZES, userIdOf } from "./scale-data.ts";
-import { createPlace, type Instance, openInstance, type Place, spendOf } from "./world.ts";
+import {
+  createBenchEnvironment,
+  type Instance,
+  openInstance,
+  type Place,
+  spendOf,
+} from "./world.ts";
 import { silent as logger } from "../support/silent.ts";
 
 const SIZE = process.env["FULL"] === "1" ? SIZES.full : SIZES.small;
@@ -28,7 +34,7 @@ const DAY_MS = 86_400_000;
 
 /** Measures scale.doctor, scale.jobs and scale.admin on one set of books. */
 export async function benchBooks(report: Report, seconds: number): Promise<void> {
-  const place = await createPlace("mysql");
+  const place = await createBenchEnvironment("mysql");
   if (place === null) return report.say("books: no MySQL or MariaDB answers here");
   const instance = await openInstance(place);
   try {
@@ -169,7 +175,7 @@ function spendUntil(
   const isInTime = forSeconds(seconds);
   return latenciesOf({
     inFlight: SPENDERS,
-    goesOn: () => isInTime() && !isOver(),
+    shouldContinue: () => isInTime() && !isOver(),
     work: () => instance.ledger.submit(spendOf(anyUser())),
   });
 }
@@ -221,7 +227,11 @@ async function benchReads(report: Report, place: Place, instance: Instance): Pro
     for (const [name, read] of Object.entries(reads)) {
       await read();
       let left = CALLS;
-      const taken = await latenciesOf({ inFlight: 1, goesOn: () => left-- > 0, work: read });
+      const taken = await latenciesOf({
+        inFlight: 1,
+        shouldContinue: () => left-- > 0,
+        work: read,
+      });
       const measured = summarise(taken.latencies, taken.seconds);
       p99s.push([name, measured.p99Ms]);
       if (worst === undefined || measured.p99Ms > worst.p99Ms) worst = measured;

@@ -2,13 +2,13 @@
 import { closedLoop, inTurns } from "./load.ts";
 import type { Report } from "./report.ts";
 import { spendByRows } from "./seed-baseline.ts";
-import { createPlace, createUsers, IN_FLIGHT, openInstance, spendOf } from "./world.ts";
+import { createBenchEnvironment, createUsers, IN_FLIGHT, openInstance, spendOf } from "./world.ts";
 
 const USERS = 1_000;
 
 /** Measures embedded.spend against baseline.embedded. */
 export async function benchEmbedded(report: Report, seconds: number): Promise<void> {
-  const place = await createPlace("sqlite");
+  const place = await createBenchEnvironment("sqlite");
   if (place === null) return;
   const instance = await openInstance(place);
   try {

@@ -5,7 +5,7 @@ import { type Metered, meterListener, meterProcess } from "./cpu.ts";
 import { creditsLeft, ownRedis, productionEnv, signedInUsers } from "./production.ts";
 import type { LoadAnswer, LoadOrder, LoadRequest } from "./http-load.process.ts";
 import type { PortAnswer } from "./serve.ts";
-import { createPlace } from "./world.ts";
+import { createBenchEnvironment } from "./world.ts";
 
 /** A POST of `body`. */
 export const post = (path: string, body: object): LoadRequest => ({
@@ -29,7 +29,7 @@ export type HttpStage = NonNullable<Awaited<ReturnType<typeof openHttpStage>>>;
 
 /** Compiles the program and opens a stage; resolves with null if no database is available. */
 export async function openHttpStage() {
-  const place = (await createPlace("mysql")) ?? (await createPlace("sqlite"));
+  const place = (await createBenchEnvironment("mysql")) ?? (await createBenchEnvironment("sqlite"));
   if (place === null) return null;
   const closers: (() => Promise<void>)[] = [place.drop];
   const close = async () => {

@@ -3,7 +3,7 @@ import { closedLoop, inTurns } from "./load.ts";
 import type { Report } from "./report.ts";
 import { createSeedBaseline } from "./seed-baseline.ts";
 import {
-  createPlace,
+  createBenchEnvironment,
   createUsers,
   IN_FLIGHT,
   type Instance,
@@ -15,7 +15,7 @@ const USERS = 1_000;
 
 /** Measures ledger.uniform, ledger.hot and a single caller, each against baseline.seed. */
 export async function benchLedger(report: Report, seconds: number): Promise<void> {
-  const place = await createPlace("mysql");
+  const place = await createBenchEnvironment("mysql");
   if (place === null) return report.say("ledger: no MySQL or MariaDB answers here");
   const instance = await openInstance(place);
   const seed = createSeedBaseline(place);

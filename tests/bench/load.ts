@@ -12,7 +12,7 @@ export interface Measured {
 interface Loop {
   readonly inFlight: number;
   /** Checked before each call. */
-  readonly goesOn: () => boolean;
+  readonly shouldContinue: () => boolean;
   readonly work: (caller: number, index: number) => Promise<unknown>;
 }
 
@@ -22,7 +22,7 @@ export async function recordLoop(loop: Loop, record: (ms: number) => void): Prom
   let index = 0;
   await Promise.all(
     Array.from({ length: loop.inFlight }, async (_, caller) => {
-      while (loop.goesOn()) {
+      while (loop.shouldContinue()) {
         const sentAt = performance.now();
         await loop.work(caller, index++);
         record(performance.now() - sentAt);
@@ -49,8 +49,8 @@ export async function latenciesOf(loop: Loop): Promise<Latencies> {
 export async function closedLoop({
   seconds,
   ...loop
-}: Omit<Loop, "goesOn"> & { readonly seconds: number }): Promise<Measured> {
-  const taken = await latenciesOf({ ...loop, goesOn: forSeconds(seconds) });
+}: Omit<Loop, "shouldContinue"> & { readonly seconds: number }): Promise<Measured> {
+  const taken = await latenciesOf({ ...loop, shouldContinue: forSeconds(seconds) });
   return summarise(taken.latencies, taken.seconds);
 }
 

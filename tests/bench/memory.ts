@@ -4,7 +4,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { recordLoop } from "./load.ts";
 import type { Report } from "./report.ts";
-import { createPlace, createUsers, IN_FLIGHT, openInstance, spendOf } from "./world.ts";
+import { createBenchEnvironment, createUsers, IN_FLIGHT, openInstance, spendOf } from "./world.ts";
 
 const USERS = 1_000;
 const OPERATIONS = process.env["FULL"] === "1" ? 1_000_000 : 100_000;
@@ -16,7 +16,7 @@ const collectGarbage = runInNewContext("gc") as () => void;
 
 /** Measures ledger.memory: the ratio of the memory held at the end to that after the first tenth. */
 export async function benchMemory(report: Report): Promise<void> {
-  const place = (await createPlace("mysql")) ?? (await createPlace("sqlite"));
+  const place = (await createBenchEnvironment("mysql")) ?? (await createBenchEnvironment("sqlite"));
   if (place === null) return;
   const instance = await openInstance(place);
   try {
@@ -29,7 +29,7 @@ export async function benchMemory(report: Report): Promise<void> {
       let left = OPERATIONS / STEPS;
       const loop = {
         inFlight: IN_FLIGHT,
-        goesOn: () => left-- > 0,
+        shouldContinue: () => left-- > 0,
         work: () => instance.ledger.submit(spendOf(users[Math.floor(Math.random() * USERS)] ?? "")),
       };
       await recordLoop(loop, (ms) => nanoseconds.record(Math.round(ms * 1e6)));

@@ -7,7 +7,7 @@ import { closedLoop, inTurns, type Measured } from "./load.ts";
 import type { Report } from "./report.ts";
 import { benchWorkers } from "./workers.ts";
 import {
-  createPlace,
+  createBenchEnvironment,
   createUsers,
   IN_FLIGHT,
   type Instance,
@@ -92,7 +92,7 @@ async function rows(report: Report, seconds: number): Promise<void> {
 
 /** Opens an instance whose users have `total` entries between them. Null if no MySQL or MariaDB is available. */
 async function openFilled(total: number) {
-  const place = await createPlace("mysql");
+  const place = await createBenchEnvironment("mysql");
   if (place === null) return null;
   const instance = await openInstance(place);
   const users = await createUsers(instance, USERS);
@@ -109,7 +109,7 @@ async function openFilled(total: number) {
 }
 
 async function instances(report: Report, seconds: number): Promise<void> {
-  const place = await createPlace("mysql");
+  const place = await createBenchEnvironment("mysql");
   if (place === null) return;
   const built = buildServer();
   const file = built.file("tests/bench/instance.process");

@@ -4,7 +4,7 @@ import { startServer } from "./child.ts";
 import { productionEnv } from "./production.ts";
 import { summarise } from "./load.ts";
 import type { Report } from "./report.ts";
-import { createPlace, openInstance } from "./world.ts";
+import { createBenchEnvironment, openInstance } from "./world.ts";
 
 const ROUNDS = 7;
 const BARE = `require("node:http").createServer((request, response) => {
@@ -13,7 +13,7 @@ const BARE = `require("node:http").createServer((request, response) => {
 
 /** Measures start.cold against a bare node:http server started and polled alike. The database is already migrated. */
 export async function benchStart(report: Report): Promise<void> {
-  const place = (await createPlace("mysql")) ?? (await createPlace("sqlite"));
+  const place = (await createBenchEnvironment("mysql")) ?? (await createBenchEnvironment("sqlite"));
   if (place === null) return report.say("start: no database");
   const built = buildServer();
   try {

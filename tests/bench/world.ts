@@ -24,7 +24,7 @@ export interface Place {
 export type Instance = Awaited<ReturnType<typeof openInstance>>;
 
 /** Creates a place for this run only. Null if no MySQL or MariaDB is available. */
-export async function createPlace(
+export async function createBenchEnvironment(
   kind: "mysql" | "sqlite",
 ): Promise<(Place & { drop(): Promise<void> }) | null> {
   const { databases, redis } = await availableServers();

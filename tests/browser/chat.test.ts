@@ -49,7 +49,7 @@ const setSpeed = (tokensPerSecond: number) => world.sandbox.model.control.setSpe
 /** Tokens per second. The first words arrive soon, and an answer takes more than 15 seconds. */
 const SLOW = 10;
 /** At this speed an answer takes 90 seconds, so it does not end before the test speeds it up. */
-const HARDLY = 2;
+const VERY_SLOW = 2;
 
 let whole = "";
 
@@ -87,7 +87,7 @@ test("a press on Stop that meets Ask, because the answer has just ended, sends n
   setSpeed(SLOW);
   await ask(page, "Tell me about coffee");
   await seeWords();
-  setSpeed(HARDLY);
+  setSpeed(VERY_SLOW);
   await page.getByLabel("Your question").fill("A draft");
   // Clicks the button that replaces Stop as soon as it appears.
   await page.evaluate(`new MutationObserver((_changes, observer) => {
@@ -109,7 +109,7 @@ test("a connection cut in the middle loses nothing and charges once", async () =
   setSpeed(SLOW);
   await ask(page, "Tell me <b>about</b> tea");
   await seeWords();
-  setSpeed(HARDLY);
+  setSpeed(VERY_SLOW);
   for (let cut = 0; cut < 3; cut += 1) {
     proxy.refuse();
     await page.getByText("The connection was lost").waitFor();
@@ -128,7 +128,7 @@ test("a reload in the middle goes on where it was, and another tab watches", asy
   setSpeed(SLOW);
   await ask(page, "Tell me <b>about</b> tea");
   await seeWords();
-  setSpeed(HARDLY);
+  setSpeed(VERY_SLOW);
   const second = await person.newPage();
   await second.goto(page.url());
   await seeWords(second);

@@ -90,7 +90,7 @@ describe.skipIf(missing !== null).each(databases)("a switchover to $name", ({ ur
     const times = 1 + Math.ceil((Date.now() - fromMs) / 2_000);
     expect((await connections()) - madeBefore).toBeLessThanOrEqual(10 * times + 5);
 
-    proxy.leadNewTo(Number(new URL(url).port || 3306));
+    proxy.routeNewConnectionsTo(Number(new URL(url).port || 3306));
     let round = 0;
     await expect.poll(() => write(`after ${(round += 1)}`), { timeout: 60_000 }).toEqual([]);
     const left = () =>

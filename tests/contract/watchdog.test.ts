@@ -79,7 +79,7 @@ describe.each(databases)("the watchdog of $name", ({ url }) => {
     };
     const [overdue, inTime] = await Promise.all([run(6_000), run(1_500)]);
     expect(inTime).toEqual({ answer: 1_500, abandoned: false });
-    expect(overdue).toMatchObject({ error: { name: "DatabaseAwayError" }, abandoned: true });
+    expect(overdue).toMatchObject({ error: { name: "DatabaseUnavailableError" }, abandoned: true });
     watchdog.stop();
   });
 });

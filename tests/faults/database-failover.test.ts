@@ -15,7 +15,7 @@ const KILLS = FULL ? 50 : 3;
 const FREEZES = FULL ? 5 : 1;
 const RECOVERS_WITHIN_MS = 10_000;
 /** How long the database is unavailable, in rotation: shorter and longer than a request is kept waiting. */
-const AWAY_MS = [0, 500, 1_000, 3_500];
+const UNAVAILABLE_MS = [0, 500, 1_000, 3_500];
 /** Longer than a request is kept waiting for an unresponsive database. */
 const FROZEN_MS = 4_000;
 /** When it is killed, in rotation: around the COMMIT of a batch, or as soon as the previous recovery is over. */
@@ -73,7 +73,7 @@ describe.each(candidates.filter(({ missing }) => missing === null))("$name", ({ 
       const faultAtMs = Date.now();
       if (frozen) database.freeze();
       else await kill(MOMENTS[kills.length % MOMENTS.length] ?? "any");
-      await sleep(frozen ? FROZEN_MS : AWAY_MS[kills.length % AWAY_MS.length]);
+      await sleep(frozen ? FROZEN_MS : UNAVAILABLE_MS[kills.length % UNAVAILABLE_MS.length]);
       if (frozen) database.thaw();
       else await database.start();
       const errorsMs = await load.recovery(faultAtMs, Date.now(), RECOVERS_WITHIN_MS);

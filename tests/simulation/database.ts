@@ -169,7 +169,7 @@ export function createDatabaseLine(real: Database, stage: Stage, life: Life): Da
       );
       return heard(fate, ended, (error) => unavailable(new UnknownOutcomeError(error)));
     },
-    rawTransactionsAtOnce: real.rawTransactionsAtOnce,
+    maxConcurrentRawTransactions: real.maxConcurrentRawTransactions,
     rawTransaction: async <T>(work: (session: SqlSession) => Promise<T>) => {
       const refused = await begin();
       if (refused !== null) throw refused;

@@ -115,12 +115,12 @@ export function checkCredits(world: World, { monthsGranted = true } = {}): strin
         `session ${session.id} is paid and gave ${row?.creditsPurchased} of ${offer?.credits}`,
       );
       if (row !== undefined) paid(row, session.amount_total, backOf(session.payment_intent));
-    } else if (session.status !== "open" && row !== undefined && !isUnderWay(session))
+    } else if (session.status !== "open" && row !== undefined && !isInProgress(session))
       check(row.status === "FAILED", `session ${session.id} is over, its payment ${row.status}`);
   }
 
   /** A delayed payment that is neither paid nor refused. */
-  function isUnderWay(session: CheckoutSession): boolean {
+  function isInProgress(session: CheckoutSession): boolean {
     return tables.paymentIntents.get(session.payment_intent ?? "")?.status === "processing";
   }
 

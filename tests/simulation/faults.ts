@@ -82,7 +82,7 @@ export function createFaults(random: Random) {
     eventLate: rate(0.1, 0.5),
     secondId: rate(0.1, 0.3),
   };
-  let awayUntilMs = 0;
+  let unavailableUntilMs = 0;
   let calm = false;
   const happens = (probability: number): boolean => !calm && random.chance(probability);
 
@@ -93,16 +93,16 @@ export function createFaults(random: Random) {
     },
     set calm(value: boolean) {
       calm = value;
-      if (calm) awayUntilMs = 0;
+      if (calm) unavailableUntilMs = 0;
     },
     /** Whether the process dies at this very point. */
     dies: () => happens(rates.dies),
     statement: (nowMs: number): StatementFault => {
-      if (nowMs < awayUntilMs || happens(rates.statementAway)) return "away";
+      if (nowMs < unavailableUntilMs || happens(rates.statementAway)) return "away";
       return happens(rates.conflict) ? "conflict" : null;
     },
     commit: (nowMs: number): CommitFault => {
-      if (nowMs < awayUntilMs) return "lostBefore";
+      if (nowMs < unavailableUntilMs) return "lostBefore";
       if (happens(rates.commitLost)) return random.chance(0.7) ? "lostAfter" : "lostBefore";
       return happens(rates.conflict) ? "conflict" : null;
     },
@@ -127,7 +127,7 @@ export function createFaults(random: Random) {
     },
     /** The database is away until then. */
     outage: (untilMs: number) => {
-      awayUntilMs = untilMs;
+      unavailableUntilMs = untilMs;
     },
     /** The rates, for the trace. */
     words: Object.entries(rates)

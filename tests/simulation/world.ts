@@ -63,7 +63,7 @@ export function createWorld(given: {
   const skews = servers.map(() => (random.chance(0.5) ? 0 : random.between(-2_000, 2_000)));
   let starts = 0;
   let calls = 0;
-  let underWay = 0;
+  let inFlight = 0;
 
   const stripe = createStripe(stage, (event) => network.announce(event));
 
@@ -126,15 +126,15 @@ export function createWorld(given: {
       return answer;
     },
     launch: (work) => {
-      underWay += 1;
+      inFlight += 1;
       work()
         .catch((error: unknown) => world.broke(`the simulation stumbled: ${wordsOf(error)}`))
         .finally(() => {
-          underWay -= 1;
+          inFlight -= 1;
         });
     },
     get busy() {
-      return underWay > 0;
+      return inFlight > 0;
     },
     kill: (slot) => servers[slot]?.life.die(),
     startAll: () => {

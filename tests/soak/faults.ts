@@ -16,12 +16,12 @@ export interface Breakable {
   readonly kill: () => Promise<void>;
 }
 
-const AWAY_MS = 5_000;
+const UNAVAILABLE_MS = 5_000;
 const HICCUP_MS = 150;
 
 /** Neither fully available nor fully unavailable: frozen and thawed in turns. */
 async function stutter(server: { freeze(): void; thaw(): void }): Promise<void> {
-  for (let elapsedMs = 0; elapsedMs < AWAY_MS; elapsedMs += 2 * HICCUP_MS) {
+  for (let elapsedMs = 0; elapsedMs < UNAVAILABLE_MS; elapsedMs += 2 * HICCUP_MS) {
     server.freeze();
     await sleep(HICCUP_MS);
     server.thaw();
@@ -29,7 +29,10 @@ async function stutter(server: { freeze(): void; thaw(): void }): Promise<void> 
   }
 }
 
-async function freeze(server: { freeze(): void; thaw(): void }, ms = AWAY_MS): Promise<void> {
+async function freeze(
+  server: { freeze(): void; thaw(): void },
+  ms = UNAVAILABLE_MS,
+): Promise<void> {
   server.freeze();
   await sleep(ms);
   server.thaw();
@@ -37,7 +40,7 @@ async function freeze(server: { freeze(): void; thaw(): void }, ms = AWAY_MS): P
 
 async function kill(server: { kill(): Promise<void>; start(): Promise<void> }): Promise<void> {
   await server.kill();
-  await sleep(AWAY_MS / 2);
+  await sleep(UNAVAILABLE_MS / 2);
   await server.start();
 }
 
@@ -45,14 +48,14 @@ const model =
   (fault: ModelFault) =>
   async ({ sandbox }: Breakable): Promise<void> => {
     sandbox.model.control.misbehave({ fault, times: 10 });
-    await sleep(AWAY_MS);
+    await sleep(UNAVAILABLE_MS);
   };
 
 const stripe =
   (fault: "500" | "429") =>
   async ({ sandbox }: Breakable): Promise<void> => {
     sandbox.stripe.control.misbehave({ fault, times: 20 });
-    await sleep(AWAY_MS);
+    await sleep(UNAVAILABLE_MS);
   };
 
 /** The faults by name. */

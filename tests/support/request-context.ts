@@ -17,7 +17,7 @@ export function contextOf(
       origin: null,
       bearer,
       refreshCookies: [],
-      hasLeft: false,
+      hasDisconnected: false,
     },
     reply: {
       setHeader: () => undefined,

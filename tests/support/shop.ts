@@ -125,7 +125,7 @@ function doingsIn(app: TestApp) {
 }
 
 /** Retries what the server was too busy for, as every client does: up to 20 tries. */
-export async function patiently<T>(work: () => Promise<T>): Promise<T> {
+export async function retryWhileUnavailable<T>(work: () => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries += 1)
     try {
       return await work();

@@ -10,7 +10,7 @@ import { createDatabaseSql, parseMysqlUrl } from "../../server/database/mysql/op
 import { MIGRATIONS_TABLE, READ_APPLIED } from "../../server/database/migrations/mysql.ts";
 import { LOCK_TABLE, TAKE_LOCK } from "../../server/database/migrations/mysql-lock.ts";
 import { AUDIT_SQL, sumsSql } from "../../server/ledger/audit/audit.store.ts";
-import { GROUP, sqlWords } from "../../server/ledger/audit/check.ts";
+import { GROUP, sqlFragments } from "../../server/ledger/audit/check.ts";
 import { doctorChecks, ENTRY_COUNTS } from "../../server/ledger/audit/checks.ts";
 import { KEY_SQL } from "../../server/ledger/audit/keys.ts";
 import { walkSql } from "../../server/ledger/audit/walk.ts";
@@ -114,7 +114,7 @@ export async function listStatements(created: string): Promise<Statement[]> {
       5,
     ]),
     statement("doctor walk of one", walkSql("mysql", 1).ofUser, ["u1", 0, 5]),
-    statement("doctor sums", sumsSql(sqlWords("mysql", 1)), [
+    statement("doctor sums", sumsSql(sqlFragments("mysql", 1)), [
       ...unverified("list"),
       ...unverified("unverified"),
     ]),

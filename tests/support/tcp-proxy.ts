@@ -98,7 +98,7 @@ export async function startTcpProxy(host: string, port: number) {
       expected = { bytes, when, react };
     },
     /** Sends new connections to port `next`; existing ones are kept. */
-    leadNewTo(next: number) {
+    routeNewConnectionsTo(next: number) {
       target = next;
     },
     /** Cuts every connection and sends new ones to port `next`. */

@@ -31,7 +31,7 @@ describe("joined reads", () => {
     await fc.assert(
       fc.asyncProperty(fc.array(call, { maxLength: 25 }), async (calls) => {
         const { rows, readMany } = openTable(() => Math.random() * 3);
-        const read = joinReads({ readMany, most: 2, withinMs: 5_000, lateError: late });
+        const read = joinReads({ readMany, most: 2, withinMs: 5_000, timeoutError: late });
         await Promise.all(
           calls.map(async ({ key, afterMs }, version) => {
             await sleep(afterMs);
@@ -48,7 +48,7 @@ describe("joined reads", () => {
   it("are one statement for all who come while another is under way, each key once", async () => {
     const { rows, asked, readMany } = openTable(() => 10);
     rows.set("a", 1).set("b", 2);
-    const read = joinReads({ readMany, most: 64, withinMs: 5_000, lateError: late });
+    const read = joinReads({ readMany, most: 64, withinMs: 5_000, timeoutError: late });
     const first = read("a");
     await sleep(1);
     const others = await Promise.all(["a", "b", "b", "nobody"].map(read));
@@ -65,14 +65,19 @@ describe("joined reads", () => {
       isFirst = false;
       return new Promise<never>(() => undefined);
     };
-    const read = joinReads({ readMany: hangingOnce, most: 64, withinMs: 2_000, lateError: late });
+    const read = joinReads({
+      readMany: hangingOnce,
+      most: 64,
+      withinMs: 2_000,
+      timeoutError: late,
+    });
     await expect(read("a")).rejects.toThrow("late");
     expect(await read("a")).toBe(1);
   });
 
   it("are no larger than one statement may be", async () => {
     const { asked, readMany } = openTable(() => 1);
-    const read = joinReads({ readMany, most: 3, withinMs: 5_000, lateError: late });
+    const read = joinReads({ readMany, most: 3, withinMs: 5_000, timeoutError: late });
     await Promise.all(["a", "b", "c", "d", "e", "f", "g"].map(read));
     expect(asked.map(({ length }) => length)).toEqual([3, 3, 1]);
   });
@@ -84,15 +89,15 @@ describe("joined reads", () => {
       if (fails) throw new Error("away");
       return new Map([["a", 1]]);
     };
-    const read = joinReads({ readMany, most: 64, withinMs: 5_000, lateError: late });
+    const read = joinReads({ readMany, most: 64, withinMs: 5_000, timeoutError: late });
     await expect(Promise.all([read("a"), read("b")])).rejects.toThrow("away");
     fails = false;
     expect(await read("a")).toBe(1);
   });
 
-  it("end in lateError for whoever waits too long, the read before theirs included", async () => {
+  it("end in timeoutError for whoever waits too long, the read before theirs included", async () => {
     const readMany = () => new Promise<never>(() => {});
-    const read = joinReads({ readMany, most: 64, withinMs: 20, lateError: late });
+    const read = joinReads({ readMany, most: 64, withinMs: 20, timeoutError: late });
     const first = read("a");
     await sleep(1);
     await expect(first).rejects.toThrow("late");

@@ -2,7 +2,7 @@
 // else. Also: which kinds a starting server waits for.
 import { expect, test } from "vitest";
 import { parseMysqlUrl } from "../../server/database/mysql/options.ts";
-import { mayComeBack, summarizeMysqlError } from "../../server/database/mysql/explain.ts";
+import { isTransient, summarizeMysqlError } from "../../server/database/mysql/explain.ts";
 
 const refusal = (errno: number, code: string, message: string) =>
   new Error("pool failed", { cause: Object.assign(new Error(message), { errno, code }) });
@@ -50,5 +50,5 @@ test.each([
 ])("a start that fails with %s %s may wait for it: %s", (errno, code, expected) => {
   const cause = Object.assign(new Error(code), { errno, code, fatal: errno !== 1064 });
   const error = new Error("The database cannot be used", { cause });
-  expect(mayComeBack(parseMysqlUrl("mysql://app@10.0.0.5/skywork"), error)).toBe(expected);
+  expect(isTransient(parseMysqlUrl("mysql://app@10.0.0.5/skywork"), error)).toBe(expected);
 });

@@ -8,11 +8,11 @@ export interface JsonAnswer {
 }
 
 /** Thrown when no complete response arrived: refused, reset, timed out, redirected or too long. */
-export class NoAnswerError extends Error {
-  override readonly name = "NoAnswerError";
+export class NoResponseError extends Error {
+  override readonly name = "NoResponseError";
 }
 
-/** Fetches `url`, body included, within `timeoutMs` and up to `maxBytes`. Throws NoAnswerError. */
+/** Fetches `url`, body included, within `timeoutMs` and up to `maxBytes`. Throws NoResponseError. */
 export async function fetchJson(
   url: URL,
   init: { method?: "GET" | "POST"; headers?: Record<string, string>; body?: string },
@@ -28,8 +28,8 @@ export async function fetchJson(
     const text = await readText(response, bounds.maxBytes);
     return { status: response.status, json: jsonOrUndefined(text) };
   } catch (error) {
-    if (error instanceof NoAnswerError) throw error;
-    throw new NoAnswerError(`no answer from ${url.origin}`, { cause: error });
+    if (error instanceof NoResponseError) throw error;
+    throw new NoResponseError(`no answer from ${url.origin}`, { cause: error });
   }
 }
 
@@ -40,7 +40,7 @@ async function readText(response: Response, maxBytes: number): Promise<string> {
   for await (const chunk of response.body as AsyncIterable<Uint8Array>) {
     bytes += chunk.byteLength;
     // Leaving the loop cancels the stream and with it the connection.
-    if (bytes > maxBytes) throw new NoAnswerError(`the answer exceeds ${maxBytes} bytes`);
+    if (bytes > maxBytes) throw new NoResponseError(`the answer exceeds ${maxBytes} bytes`);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString("utf8");

@@ -4,7 +4,7 @@ import { createLocalJWKSet, errors, type JWTVerifyGetKey } from "jose";
 import { z } from "zod";
 import { SignInFailure } from "../../auth/sign-in/sign-in-error.ts";
 import { HOUR_MS } from "../../lib/time.ts";
-import { fetchJson, NoAnswerError } from "./bounded-json.ts";
+import { fetchJson, NoResponseError } from "./bounded-json.ts";
 import { capabilitiesSchema, unsupportedReasons } from "./issuer-support.ts";
 
 const METADATA_MS = HOUR_MS;
@@ -111,7 +111,7 @@ async function fetchDocument(url: string): Promise<unknown> {
     }
     return json;
   } catch (error) {
-    if (!(error instanceof NoAnswerError)) throw error;
+    if (!(error instanceof NoResponseError)) throw error;
     throw new SignInFailure("provider_unavailable", "the provider does not answer", error);
   }
 }

@@ -4,8 +4,8 @@ import type { IdentityProvider } from "../../auth/ports.ts";
 import { SignInFailure } from "../../auth/sign-in/sign-in-error.ts";
 import type { Config } from "../../config/config.ts";
 import { withTimeout } from "../../lib/timeout.ts";
-import { fetchJson, NoAnswerError } from "./bounded-json.ts";
-import { issuerSpellings, verifyIdToken } from "./id-token.ts";
+import { fetchJson, NoResponseError } from "./bounded-json.ts";
+import { issuerAliases, verifyIdToken } from "./id-token.ts";
 import { createOidcMetadata, type Metadata, type OidcMetadata } from "./discovery.ts";
 
 const SCOPES = ["openid", "email", "profile"];
@@ -58,7 +58,7 @@ async function exchangeCode(
 ): ReturnType<IdentityProvider["exchange"]> {
   const { callbackIssuer } = request;
   // RFC 9207: the response to our request must not come from another issuer (mix-up attack).
-  if (callbackIssuer !== undefined && !issuerSpellings(deps.config.issuer).includes(callbackIssuer))
+  if (callbackIssuer !== undefined && !issuerAliases(deps.config.issuer).includes(callbackIssuer))
     throw new SignInFailure("identity_invalid", "the callback names another issuer");
   return withinExchange(redeemAndVerify(deps, request));
 }
@@ -70,7 +70,7 @@ async function redeemAndVerify(
   const { clientId, issuer } = config;
   const metadata = await published.metadata();
   const idToken = await redeemCode(config, metadata, request).catch((error: unknown) => {
-    if (!(error instanceof NoAnswerError)) throw error;
+    if (!(error instanceof NoResponseError)) throw error;
     throw new SignInFailure("provider_unavailable", "the token endpoint is silent", error);
   });
   return verifyIdToken(idToken, { issuer, clientId, nonce, keys: published.keys(), nowMs: now() });

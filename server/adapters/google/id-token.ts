@@ -42,7 +42,7 @@ export interface ExpectedToken {
 }
 
 /** Returns the spellings an issuer may use for itself; Google has two. */
-export function issuerSpellings(issuer: string): string[] {
+export function issuerAliases(issuer: string): string[] {
   return issuer === GOOGLE ? [GOOGLE, "accounts.google.com"] : [issuer];
 }
 
@@ -86,7 +86,7 @@ async function verifySignature(idToken: string, expected: ExpectedToken): Promis
   try {
     const { payload } = await jwtVerify(idToken, expected.keys, {
       algorithms: ALGORITHMS,
-      issuer: issuerSpellings(expected.issuer),
+      issuer: issuerAliases(expected.issuer),
       audience: expected.clientId,
       requiredClaims: ["iss", "aud", "sub", "exp", "iat"],
       clockTolerance: TOLERANCE_SECONDS,

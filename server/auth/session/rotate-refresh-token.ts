@@ -105,7 +105,7 @@ async function findSuccessor(deps: RefreshDeps, presented: Presented): Promise<S
     // No theft if the token was current on arrival and has been overtaken twice since; the client retries with its
     // current one. Nor if the client has disconnected: the request may have waited here until its token was old, and a
     // thief who disconnects gets nothing.
-    const isTheft = !presented.wasCurrent && request.hasLeft?.() !== true;
+    const isTheft = !presented.wasCurrent && request.hasDisconnected?.() !== true;
     throw isTheft ? await reportReuse(deps, presented) : tryAgain();
   }
   const next = refreshTokens

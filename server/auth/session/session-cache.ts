@@ -27,7 +27,7 @@ const MAX_JOINED = 500;
 /** Longest wait for a read, including the one before it, so that a silent database is a 503 within three seconds. */
 const READ_WITHIN_MS = 2_500;
 /** A shared cache that did not respond is left alone for this long; meanwhile the database is asked. */
-const AWAY_MS = 1_000;
+const UNAVAILABLE_MS = 1_000;
 /** The least time between the starts of two reads of the shared cache. */
 const PACE_MS = 2;
 
@@ -61,7 +61,7 @@ export function createSessionCache(deps: {
     readMany: (sessionIds) => store.statuses(sessionIds),
     most: MAX_JOINED,
     withinMs: READ_WITHIN_MS,
-    lateError: serviceUnavailable,
+    timeoutError: serviceUnavailable,
   });
   const readOwn = async ({ sessionId, userId }: Wanted) => {
     const status = await read(sessionId);
@@ -98,7 +98,7 @@ export function createSessionCache(deps: {
 
 /** Returns a reader of the shared epoch; null = unknown, ask the database. Each read starts after its call. */
 function sharedEpoch(cache: Cache): () => Promise<string | null> {
-  let awayUntilMs = 0;
+  let unavailableUntilMs = 0;
   let lastStartMs = 0;
   async function readNow(): Promise<string | null> {
     lastStartMs = performance.now();
@@ -108,7 +108,7 @@ function sharedEpoch(cache: Cache): () => Promise<string | null> {
     // only from the next read on.
     const fresh = randomUUID();
     const set = await cache.setIfAbsent(EPOCH_KEY, fresh, EPOCH_TTL_SECONDS);
-    if (set === undefined) awayUntilMs = performance.now() + AWAY_MS;
+    if (set === undefined) unavailableUntilMs = performance.now() + UNAVAILABLE_MS;
     return set === true ? fresh : null;
   }
   let running: Promise<string | null> | null = null;
@@ -121,7 +121,7 @@ function sharedEpoch(cache: Cache): () => Promise<string | null> {
     return mine;
   }
   return () => {
-    if (performance.now() < awayUntilMs) return Promise.resolve(null);
+    if (performance.now() < unavailableUntilMs) return Promise.resolve(null);
     if (running === null) return start();
     waiting ??= running
       .then(() => {

@@ -16,10 +16,10 @@ export async function checkIdentityProvider(deps: {
   try {
     await identityProvider.check();
   } catch (error) {
-    const isAway = error instanceof SignInFailure && error.code === "provider_unavailable";
-    const event = isAway ? "identity provider unavailable" : "identity provider unsupported";
+    const isUnavailable = error instanceof SignInFailure && error.code === "provider_unavailable";
+    const event = isUnavailable ? "identity provider unavailable" : "identity provider unsupported";
     const line = { event, why: reasonOf(error), issuer, err: error };
-    if (isAway) logger.warn(line, "identity provider unavailable");
+    if (isUnavailable) logger.warn(line, "identity provider unavailable");
     else logger.error(line, "sign-in cannot work with this GOOGLE_ISSUER");
   }
 }

@@ -31,7 +31,7 @@ interface FinishSignInDeps {
   >;
   readonly sessions: Pick<SessionStore, "revoke">;
   readonly writeSignIn: WriteSignIn;
-  readonly spentStates: Pick<Cache, "setIfAbsent">;
+  readonly usedStates: Pick<Cache, "setIfAbsent">;
   readonly identityProvider: Pick<IdentityProvider, "exchange">;
   readonly signInStates: SignInStates;
   readonly refreshTokens: RefreshTokens;
@@ -77,7 +77,7 @@ export async function finishSignIn(
 
 /** Returns the sign-in that `query.state` belongs to. From here on it is used up, whatever the outcome. */
 async function consumeState(
-  { signInStates, spentStates }: FinishSignInDeps,
+  { signInStates, usedStates }: FinishSignInDeps,
   query: CallbackQuery,
   cookies: readonly SignInCookie[],
 ): Promise<SignInState> {
@@ -91,7 +91,7 @@ async function consumeState(
   const key = `auth:attempt:${createHash("sha256").update(state.state).digest("base64url")}`;
   // A first safeguard, which also covers sign-ins that fail. While the cache is unavailable it lets everything through;
   // the session's primary key (SignInStates.sessionId) still allows only one session per sign-in.
-  if ((await spentStates.setIfAbsent(key, "1", STATE_TTL_SECONDS)) === false) {
+  if ((await usedStates.setIfAbsent(key, "1", STATE_TTL_SECONDS)) === false) {
     throw new SignInFailure("state_invalid", "this sign-in was ended before");
   }
   return state;

@@ -1,7 +1,7 @@
 // Detects that the process that ran `npm run dev` is gone: npm forwards no signal when it is killed outright.
 import { execFileSync } from "node:child_process";
 
-const LOOK_EVERY_MS = 500;
+const CHECK_INTERVAL_MS = 500;
 const MAX_ANCESTORS = 5;
 
 /** Returns the process ids from our parent up to npm; empty when npm did not start us or that cannot be determined. */
@@ -42,6 +42,6 @@ export function watchParentProcesses(onGone: () => void): void {
     if (ancestors.every(isAlive)) return;
     clearInterval(timer);
     onGone();
-  }, LOOK_EVERY_MS);
+  }, CHECK_INTERVAL_MS);
   timer.unref();
 }

@@ -48,7 +48,7 @@ export function explainMysqlError(target: MysqlTarget, error: unknown): Error {
 }
 
 /** Whether a database that failed this way may respond a moment later without anyone changing a setting. */
-export function mayComeBack(target: MysqlTarget, error: unknown): boolean {
+export function isTransient(target: MysqlTarget, error: unknown): boolean {
   if (TLS_REQUIRED.has(rootErrno(error)) || explainTls(target, error) !== undefined) return false;
   const trouble = TROUBLES.get(rootErrno(error));
   return (trouble === undefined || trouble === "full") && classifyDatabaseError(error) === "away";

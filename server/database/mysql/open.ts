@@ -19,7 +19,7 @@ import {
   explainMigrationError,
   explainMysqlError,
   explainRefusal,
-  mayComeBack,
+  isTransient,
   rootErrno,
   summarizeMysqlError,
 } from "./explain.ts";
@@ -96,7 +96,7 @@ export async function openProductionDatabase(
       },
       read: (sql, params) => readOnce(pool, sql, params),
       rawTransaction: (work) => rawTransaction(raw, work),
-      rawTransactionsAtOnce: Math.max(rawLimit - 1, 1),
+      maxConcurrentRawTransactions: Math.max(rawLimit - 1, 1),
     },
     async check() {
       try {
@@ -142,7 +142,7 @@ async function migrateOnceThere(target: MysqlTarget, options: OpenOptions): Prom
       return await migrate(target, options);
     } catch (error) {
       const pauseMs = fullJitterMs(attempt, WAITING);
-      if (performance.now() + pauseMs > giveUpAt || !mayComeBack(target, error)) throw error;
+      if (performance.now() + pauseMs > giveUpAt || !isTransient(target, error)) throw error;
       if (attempt === 1)
         logger.warn({ err: error, waitMs }, "the database does not answer: it is waited for");
       await sleep(pauseMs);

@@ -9,7 +9,7 @@ import type { Statements } from "../statements.ts";
 import { withTimeout } from "../../lib/timeout.ts";
 import { type MysqlTarget, POOL_CLOSES_IDLE_AFTER_SECONDS } from "./options.ts";
 import { createSockets, type Sockets } from "./sockets.ts";
-import { createWatchdog, DatabaseAwayError, type Watchdog } from "./watchdog.ts";
+import { createWatchdog, DatabaseUnavailableError, type Watchdog } from "./watchdog.ts";
 
 /** The pool type that @prisma/adapter-mariadb accepts. */
 export type AdapterPool = Exclude<
@@ -110,7 +110,7 @@ export function createMysqlPool(
     // Pinging idle connections to a silent server can take longer than the pool's own timeout.
     return withTimeout(pending, ACQUIRE_WITHIN_MS, () => {
       pending.then((late) => late.release()).catch(() => {});
-      return new DatabaseAwayError(`No database connection within ${ACQUIRE_WITHIN_MS} ms`);
+      return new DatabaseUnavailableError(`No database connection within ${ACQUIRE_WITHIN_MS} ms`);
     });
   }
 
@@ -125,7 +125,7 @@ export function createMysqlPool(
 
   const forPrisma = {
     // Only for its transactions: its other statements come through `query`.
-    getConnection: async () => oneByOne(await statements.watch("CONNECT", acquire)),
+    getConnection: async () => serializeStatements(await statements.watch("CONNECT", acquire)),
     query: (sql: QueryOptions, values?: unknown) =>
       once((connection) => connection.query(sql, values)),
     execute: (sql: QueryOptions, values?: unknown) =>
@@ -157,7 +157,8 @@ function watch(
 ): WatchedConnection {
   // The connector's own `destroy` asks the server to KILL the statement, with no timeout and with a rejection nobody
   // can catch. Closing the socket is all we want.
-  const destroy = () => void socket?.destroy(new DatabaseAwayError("The connection was given up"));
+  const destroy = () =>
+    void socket?.destroy(new DatabaseUnavailableError("The connection was given up"));
   const emitter = connection as unknown as NodeJS.EventEmitter;
   async function send<T>(work: () => Promise<T>): Promise<T> {
     try {
@@ -202,7 +203,7 @@ function textOf(sql: string | QueryOptions): string {
  * Nothing is sent after COMMIT or ROLLBACK either. Prisma itself orders only the statements issued in one turn of the
  * event loop.
  */
-function oneByOne(connection: WatchedConnection): WatchedConnection {
+function serializeStatements(connection: WatchedConnection): WatchedConnection {
   let last: Promise<unknown> = Promise.resolve();
   const rollback = () => connection.query("ROLLBACK").catch(() => connection.destroy());
   function inTurn<T>(sql: string, send: () => Promise<T>): Promise<T> {

@@ -6,15 +6,15 @@ import { SlotSet } from "../../lib/slot-set.ts";
 import { rootErrno } from "./explain.ts";
 
 /** The database showed no sign of life in time. What became of the waiting statement is unknown. */
-export class DatabaseAwayError extends Error {
-  override readonly name = "DatabaseAwayError";
+export class DatabaseUnavailableError extends Error {
+  override readonly name = "DatabaseUnavailableError";
 }
 
 /** Watches statements. */
 export interface Watchdog {
   /**
    * Resolves as `work()` does. Once the server is found silent, calls `abandon`, which must drop the connection, and
-   * rejects with DatabaseAwayError.
+   * rejects with DatabaseUnavailableError.
    */
   run<T>(work: () => Promise<T>, abandon: () => void): Promise<T>;
   stop(): void;
@@ -99,7 +99,7 @@ function tick(state: State): void {
 function abandonOverdue({ logger, watched, longestMs }: State, nowMs: number): void {
   const overdue = [...watched].filter(({ startedAtMs }) => nowMs - startedAtMs > longestMs);
   logger.warn({ statements: overdue.length, longestMs }, "statements took too long; abandoned");
-  const away = new DatabaseAwayError(`No answer on this connection within ${longestMs} ms`);
+  const away = new DatabaseUnavailableError(`No answer on this connection within ${longestMs} ms`);
   for (const statement of overdue) statement.fail(away);
 }
 
@@ -130,7 +130,7 @@ async function wasProcessStalled(state: State, probedAtMs: number): Promise<bool
 function abandonAll(state: State, probedAtMs: number, cause: unknown): void {
   const { logger, watched } = state;
   logger.warn({ err: cause }, "the database does not answer; its statements are abandoned");
-  const away = new DatabaseAwayError("The database does not answer", { cause });
+  const away = new DatabaseUnavailableError("The database does not answer", { cause });
   for (const statement of watched) if (statement.startedAtMs <= probedAtMs) statement.fail(away);
   state.stallsForgiven = 0;
 }
@@ -151,7 +151,7 @@ async function run<T>(state: State, work: () => Promise<T>, abandon: () => void)
   try {
     return await Promise.race([running, silent]);
   } catch (error) {
-    if (error instanceof DatabaseAwayError) {
+    if (error instanceof DatabaseUnavailableError) {
       running.catch(() => {});
       abandon();
     }

@@ -55,7 +55,7 @@ export async function openEmbeddedDatabase(
         read: async <Row>(sql: string, params: readonly unknown[]) =>
           toRecords<Row>(await engine.read(sql, params.map(toSqliteValue))),
         rawTransaction: (work) => engine.transaction((transaction) => work(sessionOf(transaction))),
-        rawTransactionsAtOnce: 1,
+        maxConcurrentRawTransactions: 1,
       },
       check: () => check(engine, logger),
       // The single writer's queue is not a pool.

@@ -2,7 +2,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { isTrackedEnvelope } from "@trpc/server";
-import { unlessAborted } from "../../lib/unless-aborted.ts";
+import { raceAbort } from "../../lib/race-abort.ts";
 import { toAppError } from "../../trpc/trpc.ts";
 import { noteRefusal } from "../../trpc/notes.ts";
 import { recordOf } from "../request-record.ts";
@@ -31,7 +31,7 @@ export async function sendEvents(
   try {
     const pending = events.next();
     // trpc/first-event.ts has already waited for the first event: it is there by now, or the stream opens without it.
-    const early = await unlessAborted(Promise.race([pending, nextTurn()]), over);
+    const early = await raceAbort(Promise.race([pending, nextTurn()]), over);
     if (early?.done === true) {
       response.statusCode = 204;
       response.end();
@@ -52,7 +52,7 @@ export async function sendEvents(
  * Sends a stream that ends immediately and closes its connection, so that the client reconnects and reaches a server
  * that keeps running. It is not refused, because a browser's EventSource never reconnects after a refusal.
  */
-export function sendNoEvents(response: ServerResponse): void {
+export function sendEmptyStream(response: ServerResponse): void {
   response.setHeader("Connection", "close");
   begin(response);
   response.end();
@@ -73,9 +73,9 @@ async function follow(
   const ping = setInterval(() => response.write(": ping\n\n"), PING_MS);
   try {
     for (let next = pending; ; next = events.next()) {
-      const result = await unlessAborted(next, over);
+      const result = await raceAbort(next, over);
       if (result === undefined || result.done === true) return;
-      if (!response.write(format(result.value))) await unlessAborted(drained(response), over);
+      if (!response.write(format(result.value))) await raceAbort(drained(response), over);
     }
   } catch (error) {
     const { requestId, notes } = recordOf(request);

@@ -9,10 +9,10 @@ import type { CreateContext } from "../context.ts";
 import { countRefused } from "../rate-limits.ts";
 import { setRoute } from "../request-record.ts";
 import { sendError, sendJson } from "../response.ts";
-import { closeUnread } from "../unread-body.ts";
+import { closeAfterUnreadBody } from "../unread-body.ts";
 import type { BodyReader } from "../body-reader.ts";
 import type { AssertSameSite } from "../cross-site.ts";
-import { sendEvents, sendNoEvents } from "./events.ts";
+import { sendEvents, sendEmptyStream } from "./events.ts";
 import { createInputReader, type InputReader } from "./input.ts";
 import { REST_OPERATIONS, type RestOperation } from "./operations.ts";
 
@@ -50,7 +50,7 @@ export function createRest(deps: RestDeps): Rest {
       try {
         await answer({ operation, readInput, streams, deps }, request, response);
       } catch (error) {
-        if (operation.method !== "GET") closeUnread(request, response);
+        if (operation.method !== "GET") closeAfterUnreadBody(request, response);
         sendError(request, response, error);
       }
     });
@@ -86,7 +86,7 @@ async function answer(
 ): Promise<void> {
   deps.assertSameSite(request);
   const isStream = operation.type === "subscription";
-  if (isStream && streams.ended) return sendNoEvents(response);
+  if (isStream && streams.ended) return sendEmptyStream(response);
   const abort = new AbortController();
   if (isStream) streams.open.add(abort);
   response.once("close", () => {

@@ -5,7 +5,7 @@ import type { Logger } from "../../lib/logger.ts";
 import type { PaymentService } from "../../payment/payment.service.ts";
 import type { BodyReader } from "../body-reader.ts";
 import { sendJson } from "../response.ts";
-import { closeUnread } from "../unread-body.ts";
+import { closeAfterUnreadBody } from "../unread-body.ts";
 
 /** Dependencies of the webhook. */
 export interface StripeWebhookDeps {
@@ -32,7 +32,7 @@ export function createStripeWebhook(
     { status, reason }: { status: number; reason: string },
   ): void {
     logger.warn({ reason }, "webhook refused");
-    closeUnread(request, response);
+    closeAfterUnreadBody(request, response);
     if (status === 503) response.setHeader("Retry-After", "2");
     sendJson(response, status, { received: false, error: reason });
   }

@@ -11,7 +11,7 @@ import type { Context } from "../../trpc/context.ts";
 import { countCall, MAX_BATCH_SIZE } from "../../trpc/limits.ts";
 import { noteRefusal } from "../../trpc/notes.ts";
 import { asTrpcError, toAppError } from "../../trpc/trpc.ts";
-import type { AnswerHeaders } from "../answer-headers.ts";
+import type { ResponseHeaders } from "../response-headers.ts";
 import { assertSafeJson, isJson, malformed, MAX_JSON_BYTES } from "../body.ts";
 import type { BodyReader } from "../body-reader.ts";
 import type { CreateContext } from "../context.ts";
@@ -19,8 +19,8 @@ import type { AssertSameSite } from "../cross-site.ts";
 import { pathOf, TRPC_PREFIX } from "../path.ts";
 import { countRefused } from "../rate-limits.ts";
 import { recordOf, setRoute } from "../request-record.ts";
-import { sendNoEvents } from "../rest/events.ts";
-import { closeUnread } from "../unread-body.ts";
+import { sendEmptyStream } from "../rest/events.ts";
+import { closeAfterUnreadBody } from "../unread-body.ts";
 import { answerLeanCall, toLeanCall, type TrpcRequest } from "./lean-path.ts";
 import { procedures, routerConfig } from "./procedures.ts";
 import { isStreamed, unreachedNames } from "./stock-call.ts";
@@ -28,7 +28,7 @@ import { isStreamed, unreachedNames } from "./stock-call.ts";
 /** `/api/trpc` and its open streams. */
 export interface TrpcHandler {
   /** Answers one request under TRPC_PREFIX. Never throws. */
-  handle(request: IncomingMessage, headers: AnswerHeaders): void;
+  handle(request: IncomingMessage, headers: ResponseHeaders): void;
   /** Ends every subscription cleanly, including any that begins later; clients reconnect elsewhere. */
   endStreams(): void;
 }
@@ -52,7 +52,7 @@ export interface TrpcHandlerDeps {
 /** One request and its response in the making. */
 interface Exchange {
   readonly request: IncomingMessage;
-  readonly headers: AnswerHeaders;
+  readonly headers: ResponseHeaders;
 }
 
 /** Creates the handler; its only state is the open streams. */
@@ -84,7 +84,7 @@ async function answer(deps: TrpcHandlerDeps, streams: Streams, exchange: Exchang
   if (request.method === "GET" && procedures.get(asked.path)?._def.type === "subscription") {
     if (streams.ended) {
       headers.handOver();
-      return sendNoEvents(headers.response);
+      return sendEmptyStream(headers.response);
     }
     streams.open.add(request);
     headers.response.once("close", () => streams.open.delete(request));
@@ -200,12 +200,12 @@ async function refuse(
 }
 
 /** Writes the refusal in tRPC's shape. */
-function sendRefusal(request: IncomingMessage, headers: AnswerHeaders, error: TRPCError): void {
+function sendRefusal(request: IncomingMessage, headers: ResponseHeaders, error: TRPCError): void {
   const { requestId, notes } = recordOf(request);
   const appError = toAppError(error);
   noteRefusal(notes, appError);
   if (headers.headersSent) return;
-  closeUnread(request, headers);
+  closeAfterUnreadBody(request, headers);
   const { retryAfterSeconds } = appError.details;
   if (typeof retryAfterSeconds === "number")
     headers.setHeader("Retry-After", String(retryAfterSeconds));

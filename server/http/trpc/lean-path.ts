@@ -7,7 +7,7 @@ import { getHTTPStatusCode } from "@trpc/server/http";
 import { MAX_BATCH_SIZE } from "../../trpc/limits.ts";
 import type { Context } from "../../trpc/context.ts";
 import { isAsyncIterable } from "../../trpc/stream.ts";
-import type { AnswerHeaders } from "../answer-headers.ts";
+import type { ResponseHeaders } from "../response-headers.ts";
 import {
   type MiddlewareChange,
   type MiddlewareInput,
@@ -61,7 +61,7 @@ export function toLeanCall(
 export async function answerLeanCall(
   call: LeanCall,
   ctx: Context,
-  headers: AnswerHeaders,
+  headers: ResponseHeaders,
 ): Promise<void> {
   const abort = createLazyAbort(headers.response);
   const run = { call, ctx, readInput: createInputReader(call), abort };

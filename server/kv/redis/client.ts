@@ -82,7 +82,7 @@ const STUCK_AFTER_MS = 2_500;
  * disconnect for its caller's (SentinelConnector). And a cluster whose last node goes away while names are being looked
  * up stays closed without any further event.
  */
-export function connectWhenGivenUp(client: RedisClient, isWanted: () => boolean): RedisClient {
+export function reconnectAbandoned(client: RedisClient, isWanted: () => boolean): RedisClient {
   const connectAfter = (ms: number, status: "end" | "close") => {
     const connect = () => {
       // A failed attempt ends the client again, which leads back here.

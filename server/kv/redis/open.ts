@@ -8,7 +8,7 @@ import type { Logger } from "../../lib/logger.ts";
 import type { KeyValues } from "../ports.ts";
 import { createRedisCache } from "./cache.ts";
 import { createRedisCircuit, type RedisCircuit } from "./circuit-breaker.ts";
-import { connectWhenGivenUp, createRedisClient, type RedisClient } from "./client.ts";
+import { reconnectAbandoned, createRedisClient, type RedisClient } from "./client.ts";
 import { addressOf, reasonOf } from "./failure.ts";
 import { createRedisLimiters } from "./limiter.ts";
 import { createRedisLocks } from "./locks.ts";
@@ -29,7 +29,7 @@ export async function openRedis(
   const logger = options.logger.child({ redis: addressOf(config) });
   let closing: Promise<void> | undefined;
   const connect = () =>
-    connectWhenGivenUp(
+    reconnectAbandoned(
       logErrorsOnly(createRedisClient(config), logger),
       () => closing === undefined,
     );

@@ -7,8 +7,8 @@ import {
   type Check,
   inRange,
   type Range,
-  type SqlWords,
-  sqlWords,
+  type SqlFragments,
+  sqlFragments,
   toList,
   toUnverified,
   type Unverified,
@@ -127,7 +127,7 @@ function statements(dialect: SqlDialect) {
     /** Parameters: the ends of the range. */
     holdEnds: `SELECT ${HOLD_ENDS} FROM credit_holds h ${isMysql ? "FORCE INDEX (credit_holds_userId_status_idx) " : ""}WHERE ${inRange("h.userId")} GROUP BY h.userId`,
     /** Takes "list". */
-    holdEndsOfUsers: `SELECT ${HOLD_ENDS} FROM ${sqlWords(dialect, 1).holds} GROUP BY h.userId`,
+    holdEndsOfUsers: `SELECT ${HOLD_ENDS} FROM ${sqlFragments(dialect, 1).holds} GROUP BY h.userId`,
     advance: isMysql
       ? `UPDATE ${proofs} STRAIGHT_JOIN ledger_checkpoints k FORCE INDEX (PRIMARY) ON k.userId = j.userId AND k.seq = j.fromSeq SET ${set.map((name) => `k.${name} = j.${name}`).join(", ")}`
       : `UPDATE ledger_checkpoints SET ${set.map((name) => `${name} = j.${name}`).join(", ")} FROM ${proofs} WHERE ledger_checkpoints.userId = j.userId AND ledger_checkpoints.seq = j.fromSeq`,
@@ -140,7 +140,7 @@ function statements(dialect: SqlDialect) {
 }
 
 /** Takes "list", then "unverified". A single statement, so that users and entries come from one snapshot. */
-export function sumsSql({ dialect, users, entries }: SqlWords): string {
+export function sumsSql({ dialect, users, entries }: SqlFragments): string {
   return `SELECT u.id AS userId, u.credits, u.ledgerSeq, 0 AS total, 0 AS entries, NULL AS first, NULL AS last, 0 AS charges
     FROM ${users} ${dialect === "mysql" ? "STRAIGHT_JOIN" : "CROSS JOIN"} users u ON u.id = j.userId
     UNION ALL
@@ -179,7 +179,7 @@ export function createAuditStore(database: Database): AuditStore {
     },
     async sums(unverified) {
       if (unverified.length === 0) return [];
-      const statement = sumsSql(sqlWords(dialect, unverified.length));
+      const statement = sumsSql(sqlFragments(dialect, unverified.length));
       const parameters = [toList(unverified), ...toUnverified(dialect, unverified)];
       return toSums(await database.read<SumsRow>(statement, parameters));
     },

@@ -108,12 +108,12 @@ export async function auditLedger(
 
 /** Runs `concurrency` loops that call `work` until one call returns false or rejects. Rethrows the error at the end. */
 async function runConcurrently(concurrency: number, work: () => Promise<boolean>): Promise<void> {
-  let goesOn = true;
+  let shouldContinue = true;
   const worker = async () => {
     try {
-      while (goesOn && (await work()));
+      while (shouldContinue && (await work()));
     } finally {
-      goesOn = false;
+      shouldContinue = false;
     }
   };
   const ended = await Promise.allSettled(Array.from({ length: concurrency }, worker));

@@ -34,7 +34,7 @@ export interface Check {
 }
 
 /** The fragments of SQL that differ between databases, and between pages. */
-export interface SqlWords {
+export interface SqlFragments {
   readonly dialect: SqlDialect;
   /** Concatenates SQL expressions into a text. */
   text(...parts: string[]): string;
@@ -47,7 +47,7 @@ export interface SqlWords {
 }
 
 /** Returns the fragments for `dialect` and a page with `users` unverified users. */
-export function sqlWords(dialect: SqlDialect, users: number): SqlWords {
+export function sqlFragments(dialect: SqlDialect, users: number): SqlFragments {
   const list = jsonTable(dialect, { userId: "id", seq: "int", charges: "int" });
   if (dialect === "sqlite")
     return {

@@ -1,7 +1,14 @@
 // The doctor's checks of the ledger. Each is one SQL statement, over the users in one range of ids or over the entries
 // that are not proven yet.
 import type { SqlDialect } from "../../database/dates.ts";
-import { INCONSISTENT_END, CHARGE, type Check, inRange, type SqlWords, sqlWords } from "./check.ts";
+import {
+  INCONSISTENT_END,
+  CHARGE,
+  type Check,
+  inRange,
+  type SqlFragments,
+  sqlFragments,
+} from "./check.ts";
 import { moneyChecks } from "./money-checks.ts";
 
 const PAID = "('SUCCESS', 'REFUNDED', 'PARTIALLY_REFUNDED', 'DISPUTED')";
@@ -9,7 +16,7 @@ const TAKES = "type IN ('REFUND', 'DISPUTE', 'ADMIN_ADJUST') AND amount < 0";
 
 /** Returns every check, for `dialect` and a page with `users` unverified users. */
 export function doctorChecks(dialect: SqlDialect, users: number): readonly Check[] {
-  const words = sqlWords(dialect, users);
+  const words = sqlFragments(dialect, users);
   return [
     ...balanceChecks(words),
     ...lotAndHoldChecks(words),
@@ -27,7 +34,7 @@ function zeroIfNegative(credits: string): string {
 }
 
 /** Each entry follows the one before it. */
-function balanceChecks({ entries, text }: SqlWords): Check[] {
+function balanceChecks({ entries, text }: SqlFragments): Check[] {
   return [
     {
       invariant: "1 balance: each entry's balance is the one before it plus its amount",
@@ -46,7 +53,7 @@ function balanceChecks({ entries, text }: SqlWords): Check[] {
 }
 
 /** Open lots add up to the credits, and active holds to the held credits. */
-function lotAndHoldChecks({ text }: SqlWords): Check[] {
+function lotAndHoldChecks({ text }: SqlFragments): Check[] {
   return [
     {
       invariant: "2 lots: open lots add up to the credits",
@@ -82,7 +89,7 @@ function lotAndHoldChecks({ text }: SqlWords): Check[] {
 }
 
 /** Usage never causes debt. */
-function debtChecks({ entries, text }: SqlWords): Check[] {
+function debtChecks({ entries, text }: SqlFragments): Check[] {
   return [
     {
       invariant: "3 no debt by use: a spend or an expiry never takes the balance below zero",
@@ -103,7 +110,7 @@ function debtChecks({ entries, text }: SqlWords): Check[] {
 }
 
 /** A hold ends once. */
-function holdEndChecks({ entries, users, holds, text }: SqlWords): Check[] {
+function holdEndChecks({ entries, users, holds, text }: SqlFragments): Check[] {
   return [
     {
       invariant: "4 holds end once: a charge names its settled hold, and the hold names the charge",
@@ -133,7 +140,7 @@ function holdEndChecks({ entries, users, holds, text }: SqlWords): Check[] {
 }
 
 /** A payment is granted once. */
-function paymentChecks({ text }: SqlWords): Check[] {
+function paymentChecks({ text }: SqlFragments): Check[] {
   return [
     {
       invariant: "4 payments are granted once: a paid payment has exactly its credits",

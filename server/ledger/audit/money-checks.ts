@@ -1,6 +1,6 @@
 // The doctor's money checks: credits granted for purchases and plans never exceed what the money we kept pays for.
 import type { SqlDialect } from "../../database/dates.ts";
-import { type Check, inRange, type SqlWords } from "./check.ts";
+import { type Check, inRange, type SqlFragments } from "./check.ts";
 
 const GIVEN = "('PURCHASE', 'SUBSCRIPTION', 'REFUND', 'DISPUTE', 'DISPUTE_REVERSAL')";
 /** Money in minor units: how much of a payment has gone back, and the whole that shares are computed from. */
@@ -18,7 +18,7 @@ function shareOf(credits: string, dialect: SqlDialect): string {
 }
 
 /** Credits follow the money. */
-export function moneyChecks({ dialect, text }: SqlWords): readonly Check[] {
+export function moneyChecks({ dialect, text }: SqlFragments): readonly Check[] {
   // Few users pay, so start from them and read their few entries of these types, not every user's.
   const given = (table: string) =>
     dialect === "mysql"

@@ -2,7 +2,7 @@
 // certainly in order are suspects, and are checked again by the exact statements of checks.ts.
 import type { SqlDialect } from "../../database/dates.ts";
 import type { Database } from "../../database/ports.ts";
-import { CHARGE, inRange, sqlWords, toUnverified, type Unverified } from "./check.ts";
+import { CHARGE, inRange, sqlFragments, toUnverified, type Unverified } from "./check.ts";
 import { readByUser, type Paging } from "./read-by-user.ts";
 
 /** A user's entries after entry `seq`, which has the balance `balance`, up to the last one, `ledgerSeq`. */
@@ -55,7 +55,7 @@ export function walkSql(dialect: SqlDialect, users: number) {
     /** Parameters: the ends of the range. */
     ofRange: `SELECT ${columns} FROM ${all} WHERE ${inRange("e.userId")} ${end}`,
     /** Takes "unverified". */
-    ofUsers: `SELECT ${columns} FROM ${sqlWords(dialect, users).entries} e ${hold} ${end}`,
+    ofUsers: `SELECT ${columns} FROM ${sqlFragments(dialect, users).entries} e ${hold} ${end}`,
     /** Parameters: user, after seq. */
     ofUser: `SELECT ${columns} FROM ${all} WHERE e.userId = ? AND e.seq > ? ${end}`,
   };

@@ -93,7 +93,7 @@ export function createCreditTotalsStore(database: Database): CreditTotalsStore {
 class RolledMeanwhile extends Error {}
 
 /** Runs `work` in a transaction. Returns false, rolled back, if another instance had already done the same. */
-async function onlyOnce(
+async function unlessRolledMeanwhile(
   database: Database,
   work: (sql: SqlSession) => Promise<void>,
 ): Promise<boolean> {
@@ -117,7 +117,7 @@ async function rollMovements(database: Database, beforeMs: number, rows: number)
   });
   if (due.length === 0) return 0;
   const named = JSON.stringify(due.map(({ createdAt, id }) => [toSqlDate(dialect, createdAt), id]));
-  const isMine = await onlyOnce(database, async (sql) => {
+  const isMine = await unlessRolledMeanwhile(database, async (sql) => {
     await sql.execute(addMovements, [named]);
     if ((await sql.execute(deleteMovements, [named])) !== due.length) throw new RolledMeanwhile();
   });
@@ -161,7 +161,7 @@ async function rollEntries(
   spans: readonly EntrySpan[],
   ms: number,
 ): Promise<boolean> {
-  return onlyOnce(database, (sql) => countEntries(sql, spans, ms));
+  return unlessRolledMeanwhile(database, (sql) => countEntries(sql, spans, ms));
 }
 
 async function countEntries(

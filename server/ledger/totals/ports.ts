@@ -97,7 +97,7 @@ export interface UsageTotalsStore {
   /** Moves the mark: from now on, reads take what lies before `ms` from the totals. Never moves back. */
   advance(ms: number): Promise<void>;
   /** Resets a mark that is beyond `ms`: reads take nothing from the totals until everything is counted again. */
-  startAnew(ms: number): Promise<void>;
+  resetMarkBeyond(ms: number): Promise<void>;
   /**
    * Returns a user's usage in each range: from the totals as far as they go, from the calls beyond them and in partial
    * quarters.

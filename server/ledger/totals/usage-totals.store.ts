@@ -69,7 +69,7 @@ export function createUsageTotalsStore(database: Database): UsageTotalsStore {
       );
     },
     advance: (ms) => advanceMark(models, NAME, ms),
-    async startAnew(ms) {
+    async resetMarkBeyond(ms) {
       await models.rollUp.updateMany({
         where: { name: NAME, rolledTo: { gt: new Date(ms) } },
         data: { rolledTo: new Date(0) },

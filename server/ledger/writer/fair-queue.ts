@@ -13,9 +13,9 @@ interface Wanted {
   readonly most: number;
   readonly mayRun: (userId: string) => boolean;
   /** Takes nothing when fewer users may run. Defaults to 1. */
-  readonly leastUsers?: number;
+  readonly minUsers?: number;
   /** When at least this many users may run, leaves half of them for the next call. Defaults to never. */
-  readonly halveFrom?: number;
+  readonly halveAbove?: number;
 }
 
 /** Waiting items by user. The caller bounds its size. */
@@ -66,10 +66,10 @@ export function createFairQueue<Item extends Queued>(): FairQueue<Item> {
       for (const [userId, returned] of byUser)
         lines.set(userId, [...returned, ...(lines.get(userId) ?? [])]);
     },
-    take({ most, mayRun, leastUsers = 1, halveFrom = Number.POSITIVE_INFINITY }) {
+    take({ most, mayRun, minUsers = 1, halveAbove = Number.POSITIVE_INFINITY }) {
       const able = [...lines].filter(([userId]) => mayRun(userId));
-      if (able.length < leastUsers) return [];
-      const ready = able.length < halveFrom ? able : able.slice(0, Math.ceil(able.length / 2));
+      if (able.length < minUsers) return [];
+      const ready = able.length < halveAbove ? able : able.slice(0, Math.ceil(able.length / 2));
       const part = size <= most ? most : Math.max(1, Math.floor(most / Math.max(1, ready.length)));
       const taken: Item[] = [];
       for (const equalPart of [part, most]) {

@@ -27,6 +27,9 @@ const DEFAULT_LIMITS = {
 export type WriterLimits = Readonly<typeof DEFAULT_LIMITS>;
 
 /** Returns the limits for this database. */
-export function defaultLimits({ rawTransactionsAtOnce }: Database): WriterLimits {
-  return { ...DEFAULT_LIMITS, batches: Math.min(DEFAULT_LIMITS.batches, rawTransactionsAtOnce) };
+export function defaultLimits({ maxConcurrentRawTransactions }: Database): WriterLimits {
+  return {
+    ...DEFAULT_LIMITS,
+    batches: Math.min(DEFAULT_LIMITS.batches, maxConcurrentRawTransactions),
+  };
 }

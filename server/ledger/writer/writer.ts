@@ -76,7 +76,7 @@ interface WriterState {
   readonly queue: FairQueue<Item>;
   readonly userLocks: UserLocks;
   /** Taken from the queue and not settled yet. */
-  readonly underWay: SlotSet<Item>;
+  readonly inFlight: SlotSet<Item>;
   /** At most `limits.batches`. */
   running: readonly Batch[];
   arrivals: number;
@@ -95,7 +95,7 @@ export function createWriter(deps: WriterDeps) {
     limits,
     queue: createFairQueue<Item>(),
     userLocks: createUserLocks(deps.locks, limits.lockPatienceMs),
-    underWay: new SlotSet(),
+    inFlight: new SlotSet(),
     running: [],
     arrivals: 0,
     loop: null,
@@ -106,7 +106,7 @@ export function createWriter(deps: WriterDeps) {
     submit: (operation: LedgerOperation) => submit(state, operation),
     /** Operations queued or in flight. */
     get pending(): number {
-      return state.queue.size + state.underWay.size;
+      return state.queue.size + state.inFlight.size;
     },
     close: () => close(state),
   };
@@ -117,7 +117,7 @@ function submit(
   state: WriterState,
   operation: LedgerOperation,
 ): Promise<OperationResult | HoldResult> {
-  const { deps, limits, queue, underWay } = state;
+  const { deps, limits, queue, inFlight } = state;
   if (state.closing) return Promise.reject(unavailable("The server is stopping."));
   if (queue.size >= limits.queueSize)
     return Promise.reject(unavailable("Too many credit operations are waiting."));
@@ -131,7 +131,7 @@ function submit(
       deadlineMs: performance.now() + limits.deadlineMs,
       span: deps.tracer?.current(),
       answer(verdict) {
-        underWay.delete(item);
+        inFlight.delete(item);
         if (verdict.ok) resolve(verdict.result);
         else reject(verdict.error);
       },
@@ -144,7 +144,7 @@ function submit(
 
 // 2 · While there is work, batch follows batch. Operations that arrive meanwhile form the next one.
 async function runLoop(state: WriterState): Promise<void> {
-  const watch = setInterval(() => answerOverdue(state), OVERDUE_CHECK_MS);
+  const watch = setInterval(() => rejectOverdue(state), OVERDUE_CHECK_MS);
   // Operations submitted in the same tick, by a tRPC batch for instance, share the first transaction.
   await Promise.resolve();
   while (state.queue.size > 0 || state.running.length > 0) {
@@ -169,9 +169,9 @@ function takeNext({ limits, queue, running, userLocks }: WriterState): readonly 
     mayRun: (userId) =>
       canAttempt(userLocks, userId) && !running.some(({ userIds }) => userIds.has(userId)),
     // Not worth it for a few users: a transaction costs the same for one operation as for twenty.
-    leastUsers: isAlone || isHeldUp ? 1 : overlapUsers,
+    minUsers: isAlone || isHeldUp ? 1 : overlapUsers,
     // The other half can run in a second batch beside this one.
-    halveFrom: isAlone && batches > 1 ? 2 * overlapUsers : Number.POSITIVE_INFINITY,
+    halveAbove: isAlone && batches > 1 ? 2 * overlapUsers : Number.POSITIVE_INFINITY,
   });
 }
 
@@ -213,11 +213,11 @@ function runBatch(state: WriterState, batch: Batch): Promise<void> {
 }
 
 async function lockAndCommit(state: WriterState, { items, userIds }: Batch): Promise<void> {
-  const { underWay, userLocks } = state;
-  for (const item of items) underWay.add(item);
+  const { inFlight, userLocks } = state;
+  for (const item of items) inFlight.add(item);
   const { lease, granted } = await acquireUserLocks(userLocks, userIds);
   // Leave out operations that timed out meanwhile: their callers were refused, and nothing has been applied yet.
-  const waiting = items.filter((item) => underWay.has(item));
+  const waiting = items.filter((item) => inFlight.has(item));
   const ready = waiting.filter((item) => granted.has(item.userId));
   requeue(
     state,
@@ -232,9 +232,9 @@ async function lockAndCommit(state: WriterState, { items, userIds }: Batch): Pro
 }
 
 /** Returns operations to the queue, except those whose callers were refused meanwhile. */
-function requeue({ queue, underWay }: WriterState, items: readonly Item[]): void {
-  const waiting = items.filter((item) => underWay.has(item));
-  for (const item of waiting) underWay.delete(item);
+function requeue({ queue, inFlight }: WriterState, items: readonly Item[]): void {
+  const waiting = items.filter((item) => inFlight.has(item));
+  for (const item of waiting) inFlight.delete(item);
   queue.putBack(waiting);
 }
 
@@ -319,17 +319,17 @@ function failOne(logger: Logger, item: Item, verdict: Verdict | undefined): Verd
 }
 
 /** A bug in the writer itself: rejects the batch's callers, and the loop continues. */
-function failBatch({ deps, underWay }: WriterState, items: readonly Item[], cause: unknown): void {
+function failBatch({ deps, inFlight }: WriterState, items: readonly Item[], cause: unknown): void {
   deps.logger.error({ err: cause }, "batch failed: defect in the writer");
   for (const item of items)
-    if (underWay.has(item)) item.answer({ ok: false, error: internal(cause) });
+    if (inFlight.has(item)) item.answer({ ok: false, error: internal(cause) });
 }
 
 /** Rejects every caller past the deadline, whether still queued or waiting for a database that does not respond. */
-function answerOverdue({ queue, underWay, userLocks }: WriterState): void {
+function rejectOverdue({ queue, inFlight, userLocks }: WriterState): void {
   const nowMs = performance.now();
   const overdue = queue.remove((item) => item.deadlineMs <= nowMs);
-  for (const item of underWay) if (item.deadlineMs <= nowMs) overdue.push(item);
+  for (const item of inFlight) if (item.deadlineMs <= nowMs) overdue.push(item);
   for (const item of overdue) item.answer({ ok: false, error: unavailable("This took too long.") });
   pruneWaits(userLocks, nowMs);
 }
@@ -337,8 +337,8 @@ function answerOverdue({ queue, underWay, userLocks }: WriterState): void {
 /** Refuses new operations and finishes the queued ones. */
 async function close(state: WriterState): Promise<void> {
   state.closing = true;
-  while (state.loop !== null || state.underWay.size > 0) {
+  while (state.loop !== null || state.inFlight.size > 0) {
     await state.loop;
-    if (state.underWay.size > 0) await sleep(5);
+    if (state.inFlight.size > 0) await sleep(5);
   }
 }

@@ -12,13 +12,13 @@ export interface PlanLine extends PaidLine {
  * Returns the lines of an invoice that give credits. Lines at prices that are not ours are left out, and so
  * are prorations of a free price, whose used and unused time both cost 0: a free plan gives its credits per
  * period, not on a switch.
- * Also left out, and passed to `leaveOut`, are prorations and lines without a positive amount where the price states no
+ * Also left out, and passed to `onSkipped`, are prorations and lines without a positive amount where the price states no
  * amount in the invoice's currency, because their share of the price cannot be known.
  */
 export async function readPaidLines(
   catalog: Pick<Catalog, "findPricedPlan">,
   { currency, lines: billed }: Pick<StripeInvoice, "currency" | "lines">,
-  leaveOut: (line: StripeInvoiceLine) => void = () => {},
+  onSkipped: (line: StripeInvoiceLine) => void = () => {},
 ): Promise<PlanLine[]> {
   const lines: PlanLine[] = [];
   for (const line of billed) {
@@ -28,7 +28,7 @@ export async function readPaidLines(
     const { plan, price } = priced;
     const unitAmount = price.amounts.get(currency) ?? wholeAmount(line);
     if (unitAmount === null) {
-      leaveOut(line);
+      onSkipped(line);
       continue;
     }
     if (proration && unitAmount <= 0) continue;

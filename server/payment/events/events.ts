@@ -34,7 +34,7 @@ export type Recovered =
 const RETRIED_FOR_MS = 30 * DAY_MS;
 const FIRST_RETRY_MS = 30_000;
 const LAST_RETRY_MS = 6 * HOUR_MS;
-const FIRST_LOOK_MS = 300_000;
+const FIRST_UNKNOWN_RETRY_MS = 300_000;
 const RETRY_BATCH = 100;
 const MAX_REASON_LENGTH = 1_000;
 
@@ -150,7 +150,7 @@ async function processOnce(
     const event = isUnknown ? await tx.events.find(eventId) : null;
     await tx.events.complete(eventId, {
       ignoredBecause: result.outcome === "ignored" ? result.reason : null,
-      nextAttemptAt: event && nextLook(event, nowMs),
+      nextAttemptAt: event && nextUnknownRetry(event, nowMs),
       processedAt: new Date(nowMs),
     });
   };
@@ -199,10 +199,10 @@ async function keepFailure(
  * knows none of our objects, so this is not final. A deleted object never returns, so each retry waits until the event
  * is twice as old: at least five minutes, at most a day.
  */
-function nextLook({ receivedAt }: StoredEvent, nowMs: number): Date | null {
+function nextUnknownRetry({ receivedAt }: StoredEvent, nowMs: number): Date | null {
   const ageMs = nowMs - receivedAt.getTime();
   if (ageMs > RETRIED_FOR_MS) return null;
-  return new Date(nowMs + Math.min(Math.max(ageMs, FIRST_LOOK_MS), DAY_MS));
+  return new Date(nowMs + Math.min(Math.max(ageMs, FIRST_UNKNOWN_RETRY_MS), DAY_MS));
 }
 
 /** Returns the milliseconds until the next attempt after `attempts`, with ±25 % jitter, at most six hours. */

@@ -267,7 +267,7 @@ async function listUnpaid({ deps }: Run, page: readonly StripeInvoice[]): Promis
 async function settleSubscriptions(run: Run, max?: number): Promise<void> {
   if (max === undefined) return void (await settleBetween(run, { after: "" }));
   const hour = Math.floor(run.deps.now() / HOUR_MS);
-  const start = await run.deps.store.subscriptions.startOfTurn(hour);
+  const start = await run.deps.store.subscriptions.turnCursor(hour);
   const seen = await settleBetween(run, { after: start, max });
   await settleBetween(run, { after: "", upTo: start, max: max - seen });
 }

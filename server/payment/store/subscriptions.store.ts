@@ -30,7 +30,7 @@ export function subscriptionTable({ subscription: rows }: PrismaModels): Subscri
         orderBy: { id: "asc" },
         take,
       }),
-    startOfTurn: (turn) => readStartOfTurn(rows, turn),
+    turnCursor: (turn) => readStartOfTurn(rows, turn),
     dueForGrant: (dueAt, { after, take }) =>
       rows.findMany({
         where: { nextGrantAt: { lte: dueAt }, liveKey: { not: null }, id: { gt: after } },

@@ -5,7 +5,7 @@ import type { StripeSubscription } from "../stripe/port.ts";
 import type { SyncDeps } from "../sync/apply-sync.ts";
 import { isLive } from "../sync/subscription-status.ts";
 import { saveChangedSubscription, syncWithStripe } from "../sync/sync.ts";
-import { endPending, releasePending } from "./downgrades.ts";
+import { replacePendingWithEnd, releasePending } from "./downgrades.ts";
 import { getLiveSubscription, getSubscriptionState } from "./subscription-state.ts";
 
 type Change = "atPeriodEnd" | "resume" | "clearDate";
@@ -57,7 +57,7 @@ async function orderCancellation(
   const key = `${change === "atPeriodEnd" ? "cancel" : "resume"}:${live.id}:${live.version}`;
   try {
     // Stripe refuses this while a schedule is in control. Besides, a subscription that is ending keeps its plan.
-    if (change === "atPeriodEnd") await endPending(stripe, current, key);
+    if (change === "atPeriodEnd") await replacePendingWithEnd(stripe, current, key);
     else await releasePending(stripe, current);
     return await stripe.setCancellation(live.stripeSubscriptionId, change, key);
   } catch (error) {

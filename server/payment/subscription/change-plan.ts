@@ -18,7 +18,7 @@ import { type Preview, readPreview } from "./preview-token.ts";
 import { getLiveSubscription, getSubscriptionState } from "./subscription-state.ts";
 
 /** A previewed change that the user has accepted. */
-interface TakenChange extends PlanChange {
+interface AcceptedChange extends PlanChange {
   /** Our row, before the change. */
   readonly live: Subscription;
   readonly preview: Preview;
@@ -75,7 +75,7 @@ function stale(cause?: unknown): AppError {
   return AppError.of("PREVIEW_STALE", message, undefined, cause);
 }
 
-async function orderChange(deps: PlanChangeDeps, change: TakenChange): Promise<void> {
+async function orderChange(deps: PlanChangeDeps, change: AcceptedChange): Promise<void> {
   const { stripe, catalog } = deps;
   const { subscription, item, to, orderKey } = change;
   switch (kindOfChange(change)) {
@@ -93,7 +93,7 @@ async function orderChange(deps: PlanChangeDeps, change: TakenChange): Promise<v
 }
 
 /** Charges the difference now, exactly as shown, or changes nothing; a pending change then stays pending. */
-async function upgrade(deps: PlanChangeDeps, change: TakenChange): Promise<void> {
+async function upgrade(deps: PlanChangeDeps, change: AcceptedChange): Promise<void> {
   const { live, to, subscription, preview } = change;
   // The schedule released after payment must be the one previewed: a repeated click recognises it by that.
   if (subscription.scheduleId !== preview.schedule) throw stale();
@@ -114,7 +114,7 @@ function formerSchedule({ subscription }: PlanChange, { schedule }: Preview) {
 
 async function payUpgrade(
   deps: PlanChangeDeps,
-  change: TakenChange,
+  change: AcceptedChange,
 ): Promise<Pick<StripeSubscription, "scheduleId">> {
   const { subscription, item, preview, orderKey } = change;
   const prorationDate = new Date(preview.prorationAt * 1000);
@@ -132,7 +132,7 @@ async function payUpgrade(
 /** Returns the price id for the change, which still costs what was shown. Throws PREVIEW_STALE. */
 async function checkQuote(
   deps: PlanChangeDeps,
-  change: TakenChange,
+  change: AcceptedChange,
   prorationDate: Date,
 ): Promise<string> {
   try {

@@ -20,7 +20,7 @@ function runningPhase({ phases, currentStart }: StripeSchedule) {
 }
 
 /** The current phase, restated for an update of its schedule. Discounts are taken from the subscription itself. */
-function layOutNow(schedule: StripeSchedule, subscription: StripeSubscription) {
+function restateCurrentPhase(schedule: StripeSchedule, subscription: StripeSubscription) {
   const { items, discountIds, status } = subscription;
   const running = runningPhase(schedule);
   const termsOf = ({ priceId }: StripeSubscriptionItem) =>
@@ -36,7 +36,7 @@ function layOutNow(schedule: StripeSchedule, subscription: StripeSubscription) {
 }
 
 /** Whether it is set to end, with its period or on a date. */
-function isToEnd({ cancelAtPeriodEnd, cancelAt }: StripeSubscription): boolean {
+function isSetToEnd({ cancelAtPeriodEnd, cancelAt }: StripeSubscription): boolean {
   return cancelAtPeriodEnd || cancelAt !== null;
 }
 
@@ -49,7 +49,7 @@ export async function scheduleDowngrade(stripe: StripePort, order: Downgrade): P
   const { subscriptionId, priceId, key } = order;
   const isSame = (it: { readonly priceId: string }) => it.priceId === order.item.priceId;
   const subscription = await stripe.getSubscription(subscriptionId);
-  if (isToEnd(subscription))
+  if (isSetToEnd(subscription))
     throw AppError.of("CONFLICT", "Your plan is about to end. Resume it first, then change it.");
   const item = subscription.items.find((it) => it.id === order.item.id && isSame(it));
   if (item === undefined) return false;
@@ -63,7 +63,7 @@ export async function scheduleDowngrade(stripe: StripePort, order: Downgrade): P
     if (isNew) await releasePending(stripe, { scheduleId: schedule.id });
     return false;
   }
-  const layout = layOutNow(schedule, subscription);
+  const layout = restateCurrentPhase(schedule, subscription);
   const after = layout.now.map((it) => (it.id === item.id ? { ...it, priceId } : it));
   await stripe.setSchedule({ ...layout, changeAt: item.currentPeriodEnd, after }, `${key}:phases`);
   return true;
@@ -74,7 +74,7 @@ export async function scheduleDowngrade(stripe: StripePort, order: Downgrade): P
  * subscription still does one or the other. Stripe accepts no other end while a schedule is in control, so the
  * schedule is then released.
  */
-export async function endPending(
+export async function replacePendingWithEnd(
   stripe: StripePort,
   { id, scheduleId }: Pick<StripeSubscription, "id" | "scheduleId">,
   key: string,
@@ -87,7 +87,7 @@ export async function endPending(
   const subscription = await stripe.getSubscription(id);
   await stripe.setSchedule(
     {
-      ...layOutNow(schedule, subscription),
+      ...restateCurrentPhase(schedule, subscription),
       changeAt: subscription.items[0].currentPeriodEnd,
       after: null,
     },

@@ -28,7 +28,7 @@ export async function findCheckout(
  * earlier state; null when there is no such checkout. It is built from the note on the session, for packages only (a
  * plan's invoice is sufficient by itself), and only if the user has no other Stripe customer.
  */
-export async function recallCheckout(
+export async function restoreCheckout(
   { checkouts, customers }: Pick<PaymentTables, "checkouts" | "customers">,
   session: StripeCheckout,
 ): Promise<Checkout | null> {

@@ -5,9 +5,9 @@ import type { PaymentTables, PaymentTransaction } from "../ports.ts";
 import { isRefusal, unlessMissing } from "../stripe/errors.ts";
 import type { StripeCheckout } from "../stripe/port.ts";
 import { allOf, ignored, type SyncDeps, type SyncEffect, unknownToStripe } from "./apply-sync.ts";
-import { findCheckout, recallCheckout } from "./checkout-lookup.ts";
+import { findCheckout, restoreCheckout } from "./checkout-lookup.ts";
 import { invoiceEffect } from "./invoice.sync.ts";
-import { anyRefundsEffect, paymentRefundsEffect } from "./payment-refunds.ts";
+import { possibleRefundsEffect, paymentRefundsEffect } from "./payment-refunds.ts";
 import { refundWhole } from "./refund-whole.ts";
 import { isErased, subscriptionEffect } from "./subscription.sync.ts";
 
@@ -68,7 +68,7 @@ async function unknownSessionEffect(
  * treated like any other; all others are not ours.
  */
 async function lostCheckoutEffect(deps: SyncDeps, session: StripeCheckout): Promise<SyncEffect> {
-  const checkout = isPaid(session) ? await recallCheckout(deps.store, session) : null;
+  const checkout = isPaid(session) ? await restoreCheckout(deps.store, session) : null;
   if (checkout === null) return ignored("This checkout session was not opened by this server.");
   deps.logger.warn(
     { sessionId: session.id, userId: checkout.userId },
@@ -98,7 +98,7 @@ async function withMoneyBack(
   const { paymentIntentId } = session;
   if (paymentIntentId === null) return purchase;
   const payment = { key: { id }, userId, paymentIntentIds: [paymentIntentId], invoice: null };
-  const readRefunds = refundedIntentId === null ? anyRefundsEffect : paymentRefundsEffect;
+  const readRefunds = refundedIntentId === null ? possibleRefundsEffect : paymentRefundsEffect;
   const refunds = await readRefunds(deps, payment);
   return refunds === null ? purchase : allOf(userId, [purchase, refunds]);
 }
@@ -143,7 +143,7 @@ async function packageEffect(
     apply: async (tx) => {
       await closeCheckout(deps, tx, checkout, session);
       if (!isPaid(session) || unwanted !== null) await notePayment(tx, checkout, session, isOver);
-      else if (await isForNobody(tx, checkout)) return "stale";
+      else if (await isForErasedAccount(tx, checkout)) return "stale";
       else await grantPackage(deps, tx, checkout, session);
       return "done";
     },
@@ -164,11 +164,11 @@ async function whyUnwanted(
 ): Promise<"mispriced" | "erased" | null> {
   if (!isPaid(session)) return null;
   if (!matchesOffer(session, checkout)) return "mispriced";
-  return (await isForNobody(store, checkout)) ? "erased" : null;
+  return (await isForErasedAccount(store, checkout)) ? "erased" : null;
 }
 
 /** Whether the account was erased before its payment arrived: a bank may take days. */
-async function isForNobody(
+async function isForErasedAccount(
   { customers, payments }: Pick<PaymentTables, "customers" | "payments">,
   { id, userId }: Checkout,
 ): Promise<boolean> {

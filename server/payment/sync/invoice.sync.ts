@@ -20,8 +20,12 @@ import { unlessMissing } from "../stripe/errors.ts";
 import type { StripeInvoice, StripeSubscription } from "../stripe/port.ts";
 import { allOf, ignored, type SyncDeps, type SyncEffect, unknownToStripe } from "./apply-sync.ts";
 import { findCheckout } from "./checkout-lookup.ts";
-import { lateExpiry } from "./late-expiry.ts";
-import { anyRefundsEffect, paymentRefundsEffect, type RefundTotals } from "./payment-refunds.ts";
+import { extendExpiry } from "./late-expiry.ts";
+import {
+  possibleRefundsEffect,
+  paymentRefundsEffect,
+  type RefundTotals,
+} from "./payment-refunds.ts";
 import { returnedCreditsEffect } from "./returned-credits.ts";
 import { isGranting } from "./subscription-status.ts";
 import { fetchedSubscriptionEffect, readVersion } from "./subscription.sync.ts";
@@ -83,7 +87,7 @@ export async function invoiceEffect(
   const paymentIntentIds = [...new Set([...foundIds, ...knownIds])];
   const checkoutId = known === null ? await findCheckoutId(deps, invoice, userId) : null;
   const key = { stripeInvoiceId: invoice.id };
-  const readRefunds = refundedIntentId === null ? anyRefundsEffect : paymentRefundsEffect;
+  const readRefunds = refundedIntentId === null ? possibleRefundsEffect : paymentRefundsEffect;
   const refunds =
     refundedIntentId !== null || mayBeReturned(invoice, known)
       ? await readRefunds(deps, { key, userId, paymentIntentIds, invoice })
@@ -199,7 +203,7 @@ async function writePaidInvoice(
     missing.map((grant) => {
       // A month that was held back is granted late, so it is given time to be spent.
       const isFirst = known === null || known.paidAt === null;
-      const expiresAt = isFirst ? grant.expiresAt : lateExpiry(grant.expiresAt, now());
+      const expiresAt = isFirst ? grant.expiresAt : extendExpiry(grant.expiresAt, now());
       return toGrant(paid.userId, paymentId, { ...grant, expiresAt });
     }),
   );
@@ -214,10 +218,10 @@ function selectDueGrants(
   nowMs: number,
 ): ScheduledGrant[] {
   // Once all the money was given back, no more months are granted. If it returns (a won dispute), so do they.
-  const goesOn = isGranting(subscription.status) && !isGivenBack(known, back);
+  const continuesToGrant = isGranting(subscription.status) && !isGivenBack(known, back);
   return scheduled.filter(
     ({ credits, index, dueAt }) =>
-      credits > 0 && (index === 0 || (goesOn && dueAt.getTime() <= nowMs)),
+      credits > 0 && (index === 0 || (continuesToGrant && dueAt.getTime() <= nowMs)),
   );
 }
 

@@ -8,7 +8,7 @@ import { explainRefusal } from "../stripe/advice.ts";
 import { isRefusal, refusalOf, unlessMissing } from "../stripe/errors.ts";
 import type { StripeDispute, StripeInvoice, StripePort, StripeRefund } from "../stripe/port.ts";
 import type { SyncDeps, SyncEffect } from "./apply-sync.ts";
-import { lateExpiry } from "./late-expiry.ts";
+import { extendExpiry } from "./late-expiry.ts";
 
 /** How much money has been given back so far, in minor units. */
 export interface RefundTotals {
@@ -29,13 +29,13 @@ interface RefundedPayment {
 }
 
 /** Whether a refund has arrived or still may; a failed or cancelled one will not. */
-export function isOnItsWay({ status }: StripeRefund): boolean {
+export function isPendingOrSucceeded({ status }: StripeRefund): boolean {
   return status !== "failed" && status !== "canceled";
 }
 
 /** Returns the sum of refunds: pending ones count, failed and cancelled ones do not. */
 export function sumRefunds(refunds: readonly StripeRefund[]): number {
-  return refunds.filter(isOnItsWay).reduce((sum, { amount }) => sum + amount, 0);
+  return refunds.filter(isPendingOrSucceeded).reduce((sum, { amount }) => sum + amount, 0);
 }
 
 /** Returns the money held by open or lost disputes. Won or prevented ones and inquiries (`warning_…`) hold none. */
@@ -80,7 +80,7 @@ export async function paymentRefundsEffect(
  * with a stand-in. Lists our key may not read count as empty until the payment is settled here, so that what is paid
  * is granted all the same.
  */
-export async function anyRefundsEffect(
+export async function possibleRefundsEffect(
   deps: SyncDeps,
   payment: RefundedPayment,
 ): Promise<(SyncEffect & { readonly totals: RefundTotals }) | null> {
@@ -170,7 +170,7 @@ async function writeTotals(
     return "done";
   }
   const own = await tx.grants.expiresAt(`payment:${payment.id}`);
-  const expiresAt = lateExpiry(own, seen.nowMs);
+  const expiresAt = extendExpiry(own, seen.nowMs);
   await tx.payments.update(payment.id, { ...change, version });
   const before = payment.refundedAmount + payment.creditedAmount + payment.disputedAmount;
   const after = totals.refunded + totals.credited + totals.disputed;

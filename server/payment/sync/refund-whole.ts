@@ -2,7 +2,7 @@
 import { isRefusal } from "../stripe/errors.ts";
 import type { StripePort } from "../stripe/port.ts";
 import type { SyncDeps } from "./apply-sync.ts";
-import { isOnItsWay, sumRefunds } from "./payment-refunds.ts";
+import { isPendingOrSucceeded, sumRefunds } from "./payment-refunds.ts";
 
 /** The limit of failed refunds: where the card or account is gone, the next one would fail too. */
 const MAX_FAILED = 3;
@@ -19,7 +19,7 @@ export async function refundWhole(
   const { paymentIntentId } = order;
   const refunds = await stripe.listRefunds(paymentIntentId);
   if (sumRefunds(refunds) >= (paid ?? 1)) return;
-  if (refunds.filter((refund) => !isOnItsWay(refund)).length >= MAX_FAILED) {
+  if (refunds.filter((refund) => !isPendingOrSucceeded(refund)).length >= MAX_FAILED) {
     logger.error(
       { paymentIntentId, orderKey: order.orderKey },
       "payment that buys nothing not refunded: its refunds failed; pay the customer back by another way",

@@ -6,7 +6,7 @@ import { creditsToReturn, decodeLines } from "../catalog/kept-credits.ts";
 import type { Payment, Subscription } from "../payment.types.ts";
 import type { PaymentTransaction } from "../ports.ts";
 import type { SyncDeps, SyncEffect } from "./apply-sync.ts";
-import { lateExpiry } from "./late-expiry.ts";
+import { extendExpiry } from "./late-expiry.ts";
 
 interface GrantedLot {
   readonly grantKey: string;
@@ -55,7 +55,7 @@ async function writeReturnedCredits(
   await tx.applyToLedger([
     toMovement(subscription, target, {
       grantKey: lastLot?.grantKey ?? "",
-      expiresAt: lateExpiry(lastLot?.expiresAt ?? null, nowMs),
+      expiresAt: extendExpiry(lastLot?.expiresAt ?? null, nowMs),
     }),
   ]);
 }

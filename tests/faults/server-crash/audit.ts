@@ -91,14 +91,14 @@ async function auditHolds(world: AuditedWorld, check: Note): Promise<void> {
       `hold ${key}: told ${answer.holdId} of ${answer.amount}, stored ${JSON.stringify(row ?? null)}`,
     );
   }
-  for (const { holdId, end, isEndTold } of journal.holds.values()) {
+  for (const { holdId, end, isEndAcknowledged } of journal.holds.values()) {
     const row = byId.get(holdId);
     const isAsEnded =
       row?.status === (end === null ? "RELEASED" : "SETTLED") && row.settledAmount === end;
     const isOpenOrOver = row?.status === "ACTIVE" || row?.status === "EXPIRED";
     check(
-      isAsEnded || (!isEndTold && isOpenOrOver),
-      `hold ${holdId}: end ${end} ${isEndTold ? "told" : "in doubt"}, stored ${JSON.stringify(row ?? null)}`,
+      isAsEnded || (!isEndAcknowledged && isOpenOrOver),
+      `hold ${holdId}: end ${end} ${isEndAcknowledged ? "told" : "in doubt"}, stored ${JSON.stringify(row ?? null)}`,
     );
   }
 }

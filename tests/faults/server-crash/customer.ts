@@ -142,14 +142,14 @@ export function createCustomer(world: CustomerWorld, client: CookieClient) {
     if (reserve.answer === null || random.next() < 0.1) return;
     const { holdId } = reserve.answer;
     const end = random.next() < 0.6 ? random.between(0, amount) : null;
-    const known: KnownHold = { holdId, amount, end, isEndTold: false };
+    const known: KnownHold = { holdId, amount, end, isEndAcknowledged: false };
     journal.holds.set(holdId, known);
     for (let asks = 0; asks < MAX_ASKS; asks += 1) {
       const told = await attempt(end === null ? "release" : "settle", async () => {
         if (end === null) await worker.service.release.mutate({ holdId });
         else await worker.service.settle.mutate({ holdId, amount: end });
       });
-      known.isEndTold = told.outcome === "acknowledged";
+      known.isEndAcknowledged = told.outcome === "acknowledged";
       // Refused: it had expired, or was ended by the call whose answer was lost.
       if (told.outcome !== "inDoubt" || random.next() < 0.3) return;
     }

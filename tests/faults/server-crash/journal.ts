@@ -39,7 +39,7 @@ export interface KnownHold {
   readonly amount: number;
   /** The requested end: credits to take, or null for a release. */
   readonly end: number | null;
-  isEndTold: boolean;
+  isEndAcknowledged: boolean;
 }
 
 /** A checkout as known to its buyer. */

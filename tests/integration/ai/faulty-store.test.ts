@@ -311,15 +311,15 @@ describe("metered runs over a failing store", () => {
 
   it("writes down what a slide is worth with the slide, one figure at a time", async () => {
     const worth: number[] = [];
-    let underWay = 0;
+    let inFlight = 0;
     let most = 0;
     const record = (real: RunStore): Partial<RunStore> => ({
       async renewLease(runId, lease) {
         worth.push(lease.producedCredits);
-        most = Math.max(most, (underWay += 1));
+        most = Math.max(most, (inFlight += 1));
         // If the second figure did not wait for the first, the first would be written last.
         await sleep(worth.length === 1 ? 500 : 0);
-        return real.renewLease(runId, lease).finally(() => (underWay -= 1));
+        return real.renewLease(runId, lease).finally(() => (inFlight -= 1));
       },
     });
     const ai = serviceOver(record, { leaseMs: 60_000, tickMs: 60_000 });

@@ -44,10 +44,10 @@ describe("metered runs in an outage of the database", () => {
   });
 
   it("brings a reader the whole text and the end on the connection it has", async () => {
-    let isAway = false;
+    let isUnavailable = false;
     let refused = 0;
     const orAway = <T>(work: () => Promise<T>) => {
-      if (!isAway) return work();
+      if (!isUnavailable) return work();
       refused += 1;
       return away();
     };
@@ -64,11 +64,11 @@ describe("metered runs in an outage of the database", () => {
     const { runId } = await runs.start(person.userId, chatInput());
     const reading = read(runs, runId);
     await sleep(300);
-    isAway = true;
+    isUnavailable = true;
     await expect.poll(() => refused, { timeout: 20_000 }).toBeGreaterThan(1);
     speed(Number.POSITIVE_INFINITY);
     await sleep(2_500);
-    isAway = false;
+    isUnavailable = false;
     const { text, end } = await reading;
     expect(end).toMatchObject({ outcome: "completed", charged: 5 });
     expect(text).toBe((await read(runs, runId)).text);
@@ -76,12 +76,12 @@ describe("metered runs in an outage of the database", () => {
 
   /** Creates a run whose lease expired while its producer had no database, and another instance that has one. */
   async function afterOutage(onLook: (heal: () => void) => Partial<RunStore>) {
-    let isAway = false;
+    let isUnavailable = false;
     const timings = { leaseMs: 1_000, tickMs: 250 };
     const producer = runsOver(
       app,
       (real) => ({
-        renewLease: (...args) => (isAway ? away() : real.renewLease(...args)),
+        renewLease: (...args) => (isUnavailable ? away() : real.renewLease(...args)),
         async end(...args) {
           await sleep(500);
           return real.end(...args);
@@ -89,10 +89,10 @@ describe("metered runs in an outage of the database", () => {
       }),
       timings,
     );
-    const other = runsOver(app, () => onLook(() => (isAway = false)), timings);
+    const other = runsOver(app, () => onLook(() => (isUnavailable = false)), timings);
     speed(20);
     const { runId } = await producer.start(person.userId, chatInput());
-    isAway = true;
+    isUnavailable = true;
     const overdue = async () => (await runStoreOf(app).abandoned(100)).map(({ id }) => id);
     await expect.poll(overdue, { timeout: 20_000 }).toContain(runId);
     return { producer, other, runId };

@@ -25,7 +25,7 @@ const TIMINGS = {
   tickMs: 200,
 };
 /** At this speed a whole answer takes 90 seconds, so a run does not end before the test speeds it up. */
-const HARDLY = 2;
+const VERY_SLOW = 2;
 /** At this speed a whole answer takes a few seconds. */
 const SLOW = 30;
 // In tests, SQLite's instances share one process and one output, so two separate instances require a database server.
@@ -91,7 +91,7 @@ describe.runIf(redisServerInstalled).each(databases)("Redis away, $name", ({ nam
     expect.poll(() => markOfReader(runId), { timeout: 20_000, interval: 20 }).toBeDefined();
 
   it("for longer than a run goes on without readers: it goes on, and its reader gets all of it", async () => {
-    server.sandbox.model.control.setSpeed(HARDLY);
+    server.sandbox.model.control.setSpeed(VERY_SLOW);
     const { runId } = await start();
     const reading = readElsewhere(runId);
     await untilRead(runId);
@@ -107,7 +107,7 @@ describe.runIf(redisServerInstalled).each(databases)("Redis away, $name", ({ nam
   });
 
   it("at the end of a run: the reader waits for the text, not only for the end", async () => {
-    server.sandbox.model.control.setSpeed(HARDLY);
+    server.sandbox.model.control.setSpeed(VERY_SLOW);
     const { runId } = await start();
     const reading = readElsewhere(runId);
     await untilRead(runId);
@@ -137,7 +137,7 @@ describe.runIf(redisServerInstalled).each(databases)("Redis away, $name", ({ nam
     const runTimings = { ...TIMINGS, readerGraceMs: 10_000 };
     const patient = await openTestApp({ available, instances: 2, app: { runTimings } });
     try {
-      patient.sandbox.model.control.setSpeed(HARDLY);
+      patient.sandbox.model.control.setSpeed(VERY_SLOW);
       const someone = await patient.signIn(`${randomUUID()}@example.com`);
       const runs = twoInstances(
         () => patient,

@@ -30,7 +30,7 @@ describe("a callback sent eight times at once", () => {
         writeSignIn({ ...world, database: world.backend.database }, request),
       sharedCache: null,
       // A store that is unavailable.
-      spentStates: { setIfAbsent: () => Promise.resolve(undefined) },
+      usedStates: { setIfAbsent: () => Promise.resolve(undefined) },
       identityProvider,
       logger: world.logger,
       now: Date.now,

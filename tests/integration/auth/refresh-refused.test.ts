@@ -129,11 +129,11 @@ describe("refused refreshes", () => {
     onTestFinished(() => refresh.mockRestore());
     const leave = new AbortController();
     const asked = fetch(`${world.url}/api/auth/refresh`, { method: "POST", signal: leave.signal });
-    const { hasLeft } = await arrived;
-    expect(hasLeft?.()).toBe(false);
+    const { hasDisconnected } = await arrived;
+    expect(hasDisconnected?.()).toBe(false);
     leave.abort();
     await expect(asked).rejects.toThrow();
-    await expect.poll(() => hasLeft?.()).toBe(true);
+    await expect.poll(() => hasDisconnected?.()).toBe(true);
   });
 
   it("does not tell a stolen logged-out token from a reused one by reviving anything", async () => {

@@ -156,12 +156,12 @@ describe("refresh", () => {
     let last = refreshToken;
     for (let other = 0; other < 2; other++)
       last = (await auth().refresh(fromBrowser(last))).refreshToken;
-    const gone = { ...fromBrowser(refreshToken), hasLeft: () => true };
+    const gone = { ...fromBrowser(refreshToken), hasDisconnected: () => true };
     expect(await codeOf(stoodStill.refresh(gone))).toBe("SERVICE_UNAVAILABLE");
     expect((await session(sessionId)).revokedAt).toBeNull();
     expect(await codeOf(auth().refresh(fromBrowser(last)))).toBe("OK");
     // A client that is still waiting learns that the token was reused.
-    const there = { ...fromBrowser(refreshToken), hasLeft: () => false };
+    const there = { ...fromBrowser(refreshToken), hasDisconnected: () => false };
     expect(await codeOf(stoodStill.refresh(there))).toBe("REFRESH_REUSED");
   });
 

@@ -7,7 +7,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { createBodyReader } from "../../../server/http/body-reader.ts";
 import { createHttpServer } from "../../../server/http/server.ts";
-import { closeUnread } from "../../../server/http/unread-body.ts";
+import { closeAfterUnreadBody } from "../../../server/http/unread-body.ts";
 import { isAppError } from "../../../server/lib/errors.ts";
 import { openTestApp, type TestApp } from "../../support/server.ts";
 import { within } from "../../support/own-time.ts";
@@ -226,7 +226,7 @@ describe("bodies", () => {
     const paths: (string | undefined)[] = [];
     const own = createHttpServer((request, response) => {
       paths.push(request.url);
-      closeUnread(request, response);
+      closeAfterUnreadBody(request, response);
       response.end("refused");
     });
     const socket = await open(`http://127.0.0.1:${await own.listen(0, "127.0.0.1")}`);

@@ -266,7 +266,7 @@ describe("jobs", () => {
     const run = () => Promise.reject(new Error("out of paper"));
     const days = (ago: number) => ({ now: () => Date.now() - ago * 86_400_000 });
     for (const ago of [3, 2, 1]) await runnerOf({ name, run }, days(ago)).runNow(name);
-    const [standing] = await runnerOf({ name, run }, days(0)).standings();
+    const [standing] = await runnerOf({ name, run }, days(0)).jobStatuses();
     expect(Math.abs((standing?.ageSeconds ?? 0) - 3 * 86_400)).toBeLessThan(60);
   });
 
@@ -274,12 +274,12 @@ describe("jobs", () => {
     const name = "behind";
     const figures = { rows: 3, lagSeconds: 7_200 };
     const runner = runnerOf({ name, run: () => Promise.reject(new JobFailure("slow", figures)) });
-    expect(await runner.standings()).toEqual([{ job: name, ageSeconds: null, lagSeconds: 0 }]);
+    expect(await runner.jobStatuses()).toEqual([{ job: name, ageSeconds: null, lagSeconds: 0 }]);
     expect(await runner.runNow(name)).toMatchObject({ ok: false, result: figures });
-    expect(await runner.standings()).toMatchObject([{ job: name, lagSeconds: 7_200 }]);
+    expect(await runner.jobStatuses()).toMatchObject([{ job: name, lagSeconds: 7_200 }]);
     // A run on any instance counts, for all of them.
     await runnerOf({ name, run: () => Promise.resolve({ lagSeconds: 0 }) }).runNow(name);
-    const [standing] = await runner.standings();
+    const [standing] = await runner.jobStatuses();
     expect(standing).toMatchObject({ job: name, lagSeconds: 0 });
     expect(standing?.ageSeconds).toBeLessThan(60);
   });

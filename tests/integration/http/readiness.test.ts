@@ -15,7 +15,7 @@ import { openTestApp } from "../../support/server.ts";
 import { serve } from "../../support/ports.ts";
 import { silent as logger } from "../../support/silent.ts";
 
-const LOOK_EVERY_MS = 100;
+const CHECK_INTERVAL_MS = 100;
 
 interface Answer {
   readonly status: number;
@@ -50,7 +50,7 @@ const startServerWithClock = (offMs: number) =>
 
 describe("/ready", () => {
   test("a whole server is ready, and what it needs of others is looked at", async () => {
-    const server = await openTestApp({ app: { checkEveryMs: LOOK_EVERY_MS } });
+    const server = await openTestApp({ app: { checkEveryMs: CHECK_INTERVAL_MS } });
     try {
       await expect
         .poll(async () => (await ready(server.url)).body.dependencies, { timeout: 10_000 })
@@ -72,7 +72,7 @@ describe("/ready", () => {
 
   test("is degraded and still 200 when Stripe refuses the key, and says what to do", async () => {
     const server = await openTestApp({
-      app: { checkEveryMs: LOOK_EVERY_MS },
+      app: { checkEveryMs: CHECK_INTERVAL_MS },
       env: { STRIPE_SECRET_KEY: "sk_test_of_somebody_elses_account" },
     });
     try {
@@ -99,7 +99,7 @@ describe("/ready", () => {
   ] as const)("reports a clock %s, and says what to do", async (name, offMs, status, state) => {
     const others = await startServerWithClock(offMs);
     const server = await openTestApp({
-      app: { checkEveryMs: LOOK_EVERY_MS },
+      app: { checkEveryMs: CHECK_INTERVAL_MS },
       env: {
         STRIPE_API_BASE: others.url,
         GOOGLE_ISSUER: others.url,
@@ -122,7 +122,7 @@ describe("/ready", () => {
   test("one clock of several that is wrong is theirs, not ours", async () => {
     const others = await startServerWithClock(600_000);
     const server = await openTestApp({
-      app: { checkEveryMs: LOOK_EVERY_MS },
+      app: { checkEveryMs: CHECK_INTERVAL_MS },
       env: { AI_BASE_URL: `${others.url}/v1` },
     });
     try {

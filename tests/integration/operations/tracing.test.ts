@@ -28,7 +28,7 @@ describe("traces", () => {
         resource: { "deployment.environment.name": "suite" },
         sampler: { name: "parentbased_always_on", ratio: 1 },
       },
-      onTrouble: (reason) => lines.push({ trouble: reason }),
+      onExportError: (reason) => lines.push({ trouble: reason }),
     });
     const write = (line: string) => void lines.push(JSON.parse(line) as Record<string, unknown>);
     const server = await openTestApp({

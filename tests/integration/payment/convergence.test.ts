@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
 import { brokenInvariants } from "../../support/ledger-audit.ts";
 import { eachOf, seededRandom } from "../../support/seeded-random.ts";
-import { patiently, type Shop } from "../../support/shop.ts";
+import { retryWhileUnavailable, type Shop } from "../../support/shop.ts";
 import { createTestClock } from "../../support/test-clock.ts";
 import { useShop } from "../../support/use-app.ts";
 
@@ -125,9 +125,9 @@ describe("convergence", () => {
 
     for (let n = 0; n < USERS; n += 1) {
       const userId = await world.createUser();
-      await patiently(() => world.buy(userId, packages[1]?.id ?? ""));
+      await retryWhileUnavailable(() => world.buy(userId, packages[1]?.id ?? ""));
       lives.push({ userId, customer: await world.customerOf(userId), unheard: [], heard: [] });
-      await patiently(() => world.subscribe(userId, basic?.id ?? ""));
+      await retryWhileUnavailable(() => world.subscribe(userId, basic?.id ?? ""));
     }
     await tell(0.4);
 

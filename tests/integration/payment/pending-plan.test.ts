@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { available } from "../../support/backend.ts";
 import { createHeldCalls } from "../../support/held-calls.ts";
 import { merchantOf } from "../../support/merchant.ts";
-import { patiently } from "../../support/shop.ts";
+import { retryWhileUnavailable } from "../../support/shop.ts";
 import { useSubscribers } from "../../support/subscribers.ts";
 import { brokenInvariants } from "../../support/ledger-audit.ts";
 import { createTestClock } from "../../support/test-clock.ts";
@@ -62,10 +62,12 @@ describe("a plan that waits", () => {
     const planId = id("TEAM");
     const { previewToken } = await world.payment.previewPlanChange(userId, { planId });
     const look = held.holdNext("getSubscription");
-    const cancelling = patiently(() => world.payment.cancelSubscription(userId));
+    const cancelling = retryWhileUnavailable(() => world.payment.cancelSubscription(userId));
     await look.reached;
     const release = held.holdNext("releaseSchedule", "unsent");
-    const upgrading = patiently(() => world.payment.changePlan(userId, { planId, previewToken }));
+    const upgrading = retryWhileUnavailable(() =>
+      world.payment.changePlan(userId, { planId, previewToken }),
+    );
     await release.reached;
     look.open();
     await cancelling;

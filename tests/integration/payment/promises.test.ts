@@ -5,7 +5,7 @@ import { CALL_LIMITS } from "../../../server/adapters/stripe/calls.ts";
 import { available } from "../../support/backend.ts";
 import { brokenInvariants } from "../../support/ledger-audit.ts";
 import { eachOf, seededRandom } from "../../support/seeded-random.ts";
-import { patiently } from "../../support/shop.ts";
+import { retryWhileUnavailable } from "../../support/shop.ts";
 import { useShop } from "../../support/use-app.ts";
 
 const FULL = process.env["FULL"] === "1";
@@ -57,7 +57,7 @@ describe("promises of payments", () => {
     const users = await newUsers(size(5_000, 60));
     const seen = new Set(world.sandbox.stripe.control.events().map(({ id }) => id));
     await eachOf(users, 8, async (userId) => {
-      await patiently(() => world.buy(userId, packageId));
+      await retryWhileUnavailable(() => world.buy(userId, packageId));
     });
     const events = world.sandbox.stripe.control.events().filter(({ id }) => !seen.has(id));
     say(`${users.length} payments made, ${events.length} events`);
@@ -98,7 +98,9 @@ describe("promises of payments", () => {
     const users = await newUsers(size(500, 20));
     const [first, second] = world.instances;
     await eachOf(users, 2, async (userId, index) => {
-      const { sessionId } = await patiently(() => first.payment.checkout(userId, { packageId }));
+      const { sessionId } = await retryWhileUnavailable(() =>
+        first.payment.checkout(userId, { packageId }),
+      );
       const delayed = index % 4 === 0;
       world.sandbox.stripe.control.completeCheckout(sessionId, delayed ? "delayed" : "paid");
       const storm = async () => {
@@ -111,10 +113,10 @@ describe("promises of payments", () => {
           if (n % 3 === 0 && event !== undefined)
             return world.deliverUntilTaken(event, n, `${event.id}_${n}`);
           if (n % 10 === 7)
-            return patiently(() =>
+            return retryWhileUnavailable(() =>
               instance.payment.reconcile({ since: new Date(world.clock.now()) }),
             );
-          return patiently(() => instance.payment.confirm(userId, { sessionId }));
+          return retryWhileUnavailable(() => instance.payment.confirm(userId, { sessionId }));
         });
         await Promise.all(calls);
       };

@@ -50,12 +50,12 @@ describe("the grace of a run that nobody reads", () => {
   });
 
   it("begins anew after an outage of the database, in which no reader could come back", async () => {
-    let isAway = true;
+    let isUnavailable = true;
     const { active } = openRun(() =>
-      isAway ? Promise.reject(new Error("away")) : Promise.resolve("running"),
+      isUnavailable ? Promise.reject(new Error("away")) : Promise.resolve("running"),
     );
     await vi.advanceTimersByTimeAsync(60_000);
-    isAway = false;
+    isUnavailable = false;
     await vi.advanceTimersByTimeAsync(28_000);
     expect(active.stopReason).toBeNull();
     await vi.advanceTimersByTimeAsync(6_000);

@@ -100,21 +100,21 @@ describe("a discovery document", () => {
 
   it("is fetched once for many, and kept when the provider goes away", async () => {
     let asked = 0;
-    let isAway = false;
+    let isUnavailable = false;
     let nowMs = 0;
     const url = await serve((_request, response) => {
       asked += 1;
-      if (isAway) response.writeHead(500).end();
+      if (isUnavailable) response.writeHead(500).end();
       else response.end(JSON.stringify(documentOf(url)));
     });
     const published = createOidcMetadata({ issuer: url, now: () => nowMs });
-    isAway = true;
+    isUnavailable = true;
     await expect(published.metadata()).rejects.toMatchObject({ code: "provider_unavailable" });
-    isAway = false;
+    isUnavailable = false;
     await Promise.all(Array.from({ length: 20 }, () => published.metadata()));
     expect(asked).toBe(2);
     nowMs += 2 * 3_600_000;
-    isAway = true;
+    isUnavailable = true;
     expect((await published.metadata()).tokenEndpoint).toBe(`${url}/token`);
     expect(asked).toBe(3);
   });

@@ -129,18 +129,18 @@ describe("tabs of one browser", () => {
 
   it("renew their cookie one after another, so that no answer is overtaken", async () => {
     locks();
-    const underWay = { now: 0, most: 0, all: 0 };
+    const inFlight = { now: 0, most: 0, all: 0 };
     const openTab = () =>
       createSession({
         url: "http://localhost/api/trpc",
         cookies: true,
         fetch: async () => {
-          underWay.now += 1;
-          underWay.most = Math.max(underWay.most, underWay.now);
+          inFlight.now += 1;
+          inFlight.most = Math.max(inFlight.most, inFlight.now);
           await oneSecond();
-          underWay.now -= 1;
-          underWay.all += 1;
-          return renewed(`access ${underWay.all}`);
+          inFlight.now -= 1;
+          inFlight.all += 1;
+          return renewed(`access ${inFlight.all}`);
         },
       });
     const tabs = [openTab(), openTab()];
@@ -151,7 +151,7 @@ describe("tabs of one browser", () => {
       "access 1",
       "access 2",
     ]);
-    expect(underWay).toEqual({ now: 0, most: 1, all: 2 });
+    expect(inFlight).toEqual({ now: 0, most: 1, all: 2 });
     expect(vi.getTimerCount()).toBe(0);
   });
 

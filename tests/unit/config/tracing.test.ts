@@ -79,7 +79,7 @@ test.each<[SamplerName, number, string | undefined, boolean]>([
       ...{ url: "http://127.0.0.1:9/v1/traces", headers: {}, serviceName: "s", resource: {} },
       sampler: { name, ratio },
     },
-    onTrouble: () => undefined,
+    onExportError: () => undefined,
   });
   // The span is never ended, so nothing is exported.
   const span = tracer.beginRequest({ traceparent: header });

@@ -1,7 +1,7 @@
 // A client that ioredis has given up on is reconnected for as long as it is in use.
 import { EventEmitter } from "node:events";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { connectWhenGivenUp, type RedisClient } from "../../../server/kv/redis/client.ts";
+import { reconnectAbandoned, type RedisClient } from "../../../server/kv/redis/client.ts";
 
 function openClient() {
   const client = Object.assign(new EventEmitter(), { status: "ready", connects: 0 });
@@ -10,7 +10,7 @@ function openClient() {
     return Promise.reject(new Error("Connection is closed."));
   };
   const state = { isWanted: true };
-  connectWhenGivenUp(
+  reconnectAbandoned(
     Object.assign(client, { connect }) as unknown as RedisClient,
     () => state.isWanted,
   );

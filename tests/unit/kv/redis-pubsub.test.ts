@@ -8,7 +8,7 @@ import { silent } from "../../support/silent.ts";
 
 /** A Redis whose subscriber connection can stop receiving, and whose publisher connection can be unavailable. */
 function openPubSub() {
-  const redis = { isDeaf: false, isAway: false, isBusy: false, hangUps: 0 };
+  const redis = { isDeaf: false, isUnavailable: false, isBusy: false, hangUps: 0 };
   const subscribed = new Set<string>();
   const subscriber = Object.assign(new EventEmitter(), {
     status: "ready",
@@ -30,7 +30,7 @@ function openPubSub() {
   };
   const circuit = {
     ask: <T>(question: (client: RedisClient) => Promise<T>, fallback: () => T) =>
-      redis.isAway ? fallback() : question({ publish } as unknown as RedisClient),
+      redis.isUnavailable ? fallback() : question({ publish } as unknown as RedisClient),
   } as unknown as RedisCircuit;
   const pubsub = createRedisPubSub({
     circuit,
@@ -49,7 +49,7 @@ describe("a connection that listens", () => {
     const { redis, pubsub } = openPubSub();
     await vi.advanceTimersByTimeAsync(60_000);
     redis.isDeaf = true;
-    redis.isAway = true;
+    redis.isUnavailable = true;
     await vi.advanceTimersByTimeAsync(60_000);
     expect(redis.hangUps).toBe(0);
     pubsub.stop();

@@ -111,10 +111,10 @@ describe("the fair queue", () => {
     for (const [index, userId] of ["a", "a", "b", "b", "c"].entries())
       queue.push(item(userId, index + 1));
     const mayRun = (userId: string) => userId !== "c";
-    expect(queue.take({ most: 9, mayRun, leastUsers: 3 })).toEqual([]);
-    const half = queue.take({ most: 9, mayRun, leastUsers: 2, halveFrom: 2 });
+    expect(queue.take({ most: 9, mayRun, minUsers: 3 })).toEqual([]);
+    const half = queue.take({ most: 9, mayRun, minUsers: 2, halveAbove: 2 });
     expect(half).toEqual([item("a", 1), item("a", 2)]);
-    expect(queue.take({ most: 9, mayRun, halveFrom: 2 })).toEqual([item("b", 3), item("b", 4)]);
+    expect(queue.take({ most: 9, mayRun, halveAbove: 2 })).toEqual([item("b", 3), item("b", 4)]);
     expect(queue.size).toBe(1);
   });
 

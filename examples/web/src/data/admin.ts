@@ -71,7 +71,7 @@ export interface Books {
 }
 
 /** The last audit; null when there has been none yet. /ready is not subject to the API's rate limits. */
-export function useBooks() {
+export function useLastAudit() {
   const { apiUrl } = useSkywork();
   return useQuery({
     queryKey: ["admin", "books"],

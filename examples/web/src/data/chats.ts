@@ -2,7 +2,7 @@
 import type { AI_LIMITS, ChatMessage } from "@skywork/shared";
 import { newKey } from "../format.ts";
 import { createLocalStore, type Kept, type LocalStore } from "./local-store.ts";
-import { isUnderWay, newRun, type Runner, type RunState, type RunTarget } from "./runs.ts";
+import { isInProgress, newRun, type Runner, type RunState, type RunTarget } from "./runs.ts";
 
 /** The chat features, in the order in which they are offered. */
 export const CHAT_FEATURES = ["chat-flash", "chat-pro"] as const;
@@ -50,7 +50,7 @@ export function openChats(userId: string): LocalStore<Chat> {
 
 /** Whether an answer is being written in this conversation. */
 export function isAnswering(chat: Chat | undefined): boolean {
-  return chat?.turns.some((turn) => turn.role === "assistant" && isUnderWay(turn.run)) ?? false;
+  return chat?.turns.some((turn) => turn.role === "assistant" && isInProgress(turn.run)) ?? false;
 }
 
 /** The latest turns before `answerId` that fit the server's limits. Empty answers are left out. */
@@ -99,9 +99,9 @@ export function ask(
 }
 
 /** Replaces the last answer with a new one: a new run, charged again. */
-export function askAnew({ chats, runner }: Place, chat: Chat, feature: ChatFeature): void {
+export function regenerate({ chats, runner }: Place, chat: Chat, feature: ChatFeature): void {
   const last = chat.turns.at(-1);
-  if (last?.role !== "assistant" || isUnderWay(last.run)) return;
+  if (last?.role !== "assistant" || isInProgress(last.run)) return;
   const answer = newAnswer(feature);
   const turns = [...chat.turns.slice(0, -1), answer];
   chats.put({ ...chat, updatedAt: Date.now(), turns }, { now: true });
@@ -109,7 +109,7 @@ export function askAnew({ chats, runner }: Place, chat: Chat, feature: ChatFeatu
 }
 
 /** Retries the same request with its idempotency key, so it is charged at most once. */
-export function askSame({ chats, runner }: Place, chat: Chat, answer: Answer): void {
+export function retryRun({ chats, runner }: Place, chat: Chat, answer: Answer): void {
   const target = targetOf(chats, chat.id, answer.id);
   target.update({ phase: "starting", refusal: null });
   runner.drive(target);
@@ -119,7 +119,7 @@ export function askSame({ chats, runner }: Place, chat: Chat, answer: Answer): v
 export function resumeChats({ chats, runner }: Place): void {
   for (const chat of chats.all())
     for (const turn of chat.turns)
-      if (turn.role === "assistant" && isUnderWay(turn.run))
+      if (turn.role === "assistant" && isInProgress(turn.run))
         runner.drive(targetOf(chats, chat.id, turn.id));
 }
 

@@ -2,7 +2,7 @@
 import type { AI_LIMITS, Deck, Slide } from "@skywork/shared";
 import { newKey } from "../format.ts";
 import { createLocalStore, type Kept, type LocalStore } from "./local-store.ts";
-import { isUnderWay, newRun, type Runner, type RunState, type RunTarget } from "./runs.ts";
+import { isInProgress, newRun, type Runner, type RunState, type RunTarget } from "./runs.ts";
 
 export interface StoredDeck extends Kept {
   readonly topic: string;
@@ -59,13 +59,13 @@ export function asDeck(stored: Pick<StoredDeck, "slides" | "topic">): Deck {
 
 /** The slides to show. During an edit: its slides so far, followed by the old ones that are not replaced yet. */
 export function shownSlides({ slides, edit }: StoredDeck): readonly Slide[] {
-  if (edit === null || !isUnderWay(edit.run)) return slides;
+  if (edit === null || !isInProgress(edit.run)) return slides;
   return [...edit.slides, ...slides.slice(edit.slides.length)];
 }
 
 /** Whether a run of this deck is in progress. */
 export function isBusy(deck: StoredDeck): boolean {
-  return isUnderWay(deck.run) || isUnderWay(deck.edit?.run);
+  return isInProgress(deck.run) || isInProgress(deck.edit?.run);
 }
 
 interface Place {
@@ -110,7 +110,7 @@ export function undoEdit(decks: LocalStore<StoredDeck>, deck: StoredDeck): void 
 }
 
 /** Retries the same request with its idempotency key, so it is charged at most once. */
-export function askSame({ decks, runner }: Place, deck: StoredDeck, run: RunState): void {
+export function retryRun({ decks, runner }: Place, deck: StoredDeck, run: RunState): void {
   const target = targetOf(decks, deck.id, run.key);
   target.update({ phase: "starting", refusal: null });
   runner.drive(target);
@@ -120,7 +120,7 @@ export function askSame({ decks, runner }: Place, deck: StoredDeck, run: RunStat
 export function resumeDecks({ decks, runner }: Place): void {
   for (const deck of decks.all())
     for (const run of [deck.run, deck.edit?.run])
-      if (run !== undefined && isUnderWay(run)) runner.drive(targetOf(decks, deck.id, run.key));
+      if (run !== undefined && isInProgress(run)) runner.drive(targetOf(decks, deck.id, run.key));
 }
 
 /** The run with this key, which is the deck's own or its edit's. */

@@ -23,7 +23,7 @@ export interface RunState {
   readonly code: ErrorCode | null;
   readonly refusal: AppErrorData | null;
   /** Whether it ended while nothing followed it, and its output is no longer available. */
-  readonly isOutputGone: boolean;
+  readonly isOutputExpired: boolean;
 }
 
 /** A run that is about to be started under `key`. */
@@ -38,12 +38,12 @@ export function newRun(key: string): RunState {
     balance: null,
     code: null,
     refusal: null,
-    isOutputGone: false,
+    isOutputExpired: false,
   };
 }
 
 /** Whether a run is in progress, as far as this browser knows. */
-export function isUnderWay(run: RunState | null | undefined): boolean {
+export function isInProgress(run: RunState | null | undefined): boolean {
   return run?.phase === "starting" || run?.phase === "running";
 }
 
@@ -123,7 +123,8 @@ export function createRunner(deps: Deps): Runner {
     },
     async stop(target) {
       const own = active.get(target.input.idempotencyKey);
-      const isBegun = () => (target.state()?.runId ?? null) !== null || !isUnderWay(target.state());
+      const isBegun = () =>
+        (target.state()?.runId ?? null) !== null || !isInProgress(target.state());
       // The response to its start may still be in flight.
       if (own !== undefined) await pause(Number.POSITIVE_INFINITY, own.abort.signal, isBegun);
       const runId = target.state()?.runId ?? null;
@@ -153,7 +154,7 @@ async function inOneTab(key: string, signal: AbortSignal, work: () => Promise<vo
 async function begin(deps: Deps, target: RunTarget, signal: AbortSignal): Promise<string | null> {
   for (let attempt = 1; ; attempt += 1) {
     const state = target.state();
-    if (signal.aborted || state === null || !isUnderWay(state)) return null;
+    if (signal.aborted || state === null || !isInProgress(state)) return null;
     if (state.runId !== null) return state.runId;
     try {
       const { runId } = await deps.api.ai.start.mutate(target.input, { signal });
@@ -240,12 +241,12 @@ async function endFromRecord(deps: Deps, target: RunTarget, runId: string): Prom
   try {
     const { state, charged, code } = await deps.api.ai.run.query({ runId });
     if (state === "running") return false;
-    target.update({ phase: "ended", outcome: state, charged, code, isOutputGone: true });
+    target.update({ phase: "ended", outcome: state, charged, code, isOutputExpired: true });
     return true;
   } catch (error) {
     deps.onError(error);
     if (appError(error)?.code !== "NOT_FOUND") return false;
-    target.update({ phase: "ended", outcome: "failed", charged: null, isOutputGone: true });
+    target.update({ phase: "ended", outcome: "failed", charged: null, isOutputExpired: true });
     return true;
   }
 }

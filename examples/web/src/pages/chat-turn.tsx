@@ -2,7 +2,7 @@
 import { FEATURE_TABLE } from "@skywork/shared";
 import { useState } from "react";
 import type { Answer, Turn } from "../data/chats.ts";
-import { isUnderWay, type Runner } from "../data/runs.ts";
+import { isInProgress, type Runner } from "../data/runs.ts";
 import { useConnection } from "../data/workspace.ts";
 import { credits } from "../format.ts";
 import { Button } from "../ui/basics.tsx";
@@ -40,7 +40,7 @@ function AnswerTurn({
 }: ChatTurnProps & { answer: Answer }) {
   const { run, content, feature } = answer;
   const connection = useConnection(runner, run.key);
-  const busy = isUnderWay(run);
+  const busy = isInProgress(run);
   const charge = chargeLine(run);
   return (
     <li className="turn answer" data-testid="answer" aria-busy={busy}>

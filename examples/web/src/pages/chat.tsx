@@ -2,8 +2,8 @@
 import { useEffect, useRef, useState } from "react";
 import {
   ask,
-  askAnew,
-  askSame,
+  regenerate,
+  retryRun,
   CHAT_FEATURES,
   type Chat,
   type ChatFeature,
@@ -18,7 +18,7 @@ import { Notice, Skeleton } from "../ui/basics.tsx";
 import { Icon } from "../ui/icons.tsx";
 import { ChatTurn } from "./chat-turn.tsx";
 import { Composer } from "./composer.tsx";
-import { KeptList } from "./kept-list.tsx";
+import { StoredList } from "./kept-list.tsx";
 
 export function ChatPage() {
   usePageTitle("Chat");
@@ -48,7 +48,7 @@ function Chats({ workspace }: { workspace: Workspace }) {
           <Icon name="plus" size={18} /> New chat
         </Link>
       </header>
-      <KeptList
+      <StoredList
         label="Conversations"
         items={chats.map((one) => ({
           id: one.id,
@@ -98,9 +98,9 @@ function Conversation({ workspace, chat }: { workspace: Workspace; chat: Chat | 
               cost={cost(feature)}
               isLast={turn.id === chat.turns.at(-1)?.id}
               onAskSame={(answer) =>
-                press(`same ${answer.id}`, () => askSame(workspace, chat, answer))
+                press(`same ${answer.id}`, () => retryRun(workspace, chat, answer))
               }
-              onAskAnew={() => press(`anew ${chat.id}`, () => askAnew(workspace, chat, feature))}
+              onAskAnew={() => press(`anew ${chat.id}`, () => regenerate(workspace, chat, feature))}
             />
           )}
         </Turns>

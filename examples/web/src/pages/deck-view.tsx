@@ -5,7 +5,7 @@ import { useMutation } from "@tanstack/react-query";
 import { deckMarkdown, deckPptx, fileName, saveFile } from "../data/deck-files.ts";
 import {
   asDeck,
-  askSame,
+  retryRun,
   deckTitle,
   edit,
   isBusy,
@@ -17,7 +17,7 @@ import {
 } from "../data/decks.ts";
 import type { Press } from "../data/presses.ts";
 import { useCosts } from "../data/queries.ts";
-import { isUnderWay, type RunState } from "../data/runs.ts";
+import { isInProgress, type RunState } from "../data/runs.ts";
 import { useConnection, type Workspace } from "../data/workspace.ts";
 import { credits } from "../format.ts";
 import { Button, Card, Failure, Notice } from "../ui/basics.tsx";
@@ -62,7 +62,7 @@ export function DeckView({ workspace, deck, press }: DeckViewProps) {
 /** The run's progress with a Stop button, and its charge at the end. */
 function Progress({ workspace, deck, press }: DeckViewProps) {
   const { run } = deck;
-  const busy = isUnderWay(run);
+  const busy = isInProgress(run);
   return (
     <div className="progress">
       {busy && (
@@ -107,7 +107,7 @@ function RunWords({
         run={run}
         feature={feature}
         connection={connection}
-        onAskSame={() => press(`same ${run.key}`, () => askSame(workspace, deck, run))}
+        onAskSame={() => press(`same ${run.key}`, () => retryRun(workspace, deck, run))}
       />
       {chargeLine(run) !== "" && (
         <p className="soft" data-testid={`charge-${feature}`}>
@@ -177,7 +177,7 @@ function EditDeck({ workspace, deck, press }: DeckViewProps) {
   const costs = useCosts();
   const [instruction, setInstruction] = useState("");
   const cost = costs.data?.features.find((entry) => entry.feature === "ppt-edit")?.credits;
-  const editing = isUnderWay(deck.edit?.run);
+  const editing = isInProgress(deck.edit?.run);
   const submit = (event: FormEvent) => {
     event.preventDefault();
     if (instruction.trim() === "" || isBusy(deck)) return;
@@ -200,7 +200,7 @@ function EditDeck({ workspace, deck, press }: DeckViewProps) {
           />
         </label>
         <div className="actions">
-          <Button kind="main" type="submit" busy={editing} disabled={isUnderWay(deck.run)}>
+          <Button kind="main" type="submit" busy={editing} disabled={isInProgress(deck.run)}>
             Change slides {cost !== undefined && <span className="price">{credits(cost)}</span>}
           </Button>
           {editing && deck.edit !== null && (

@@ -13,7 +13,7 @@ interface KeptItem {
   readonly updatedAt: number;
 }
 
-export function KeptList(props: {
+export function StoredList(props: {
   label: string;
   items: readonly KeptItem[];
   openId: string | null;

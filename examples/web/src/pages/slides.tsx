@@ -9,7 +9,7 @@ import { Link, navigate, usePageTitle, usePath } from "../router.tsx";
 import { Button, Card, Notice, Skeleton } from "../ui/basics.tsx";
 import { Icon } from "../ui/icons.tsx";
 import { DeckView } from "./deck-view.tsx";
-import { KeptList } from "./kept-list.tsx";
+import { StoredList } from "./kept-list.tsx";
 
 const USUAL_SLIDES = 8;
 
@@ -32,7 +32,7 @@ function Decks({ workspace }: { workspace: Workspace }) {
           <Icon name="plus" size={18} /> New deck
         </Link>
       </header>
-      <KeptList
+      <StoredList
         label="Decks"
         items={decks.map((one) => ({
           id: one.id,

@@ -27,7 +27,7 @@ export function RunReport({ run, feature, connection, onAskSame }: RunReportProp
       </Notice>
     );
   if (run.phase !== "ended") return null;
-  if (run.isOutputGone)
+  if (run.isOutputExpired)
     return (
       <Notice tone="soft" title="This finished while you were away">
         Its output is only kept for two minutes. {chargedText(run)}

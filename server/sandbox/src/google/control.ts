@@ -108,7 +108,7 @@ function isFault<T extends string>(list: readonly T[], value: string | null): va
 }
 
 /** Runs the command in a query, e.g. `?token=wrong-aud&times=2`. Returns false when there is no known command. */
-async function obey(control: GoogleControl, query: URLSearchParams): Promise<boolean> {
+async function runCommand(control: GoogleControl, query: URLSearchParams): Promise<boolean> {
   const times = Number(query.get("times") ?? "1") || 1;
   const token = query.get("token");
   const fault = query.get("fault");
@@ -148,7 +148,7 @@ export async function handleControl(
     endpointFaults: ENDPOINT_FAULTS,
   };
   const posted = method === "POST";
-  const done = posted && (await obey(control, query));
+  const done = posted && (await runCommand(control, query));
   const state = {
     users: control.users(),
     counts: faults.counts,

@@ -42,6 +42,6 @@ export interface ModelFaultOrder {
   fault: ModelFault;
   /** The number of requests it applies to; Infinity = until cleared. Defaults to 1. */
   times?: number;
-  /** The number of output pieces before a mid-stream fault strikes. Defaults to 5. */
+  /** The number of output pieces before a mid-stream fault applyMidStreamFault. Defaults to 5. */
   afterChunks?: number;
 }

@@ -100,7 +100,7 @@ async function answer(
   if (route === "GET /v1/models") return sendModels(res);
   if (route === "POST /v1/chat/completions") return complete(state, req, res);
   if (pathname.startsWith("/_sandbox/") && req.method === "POST")
-    return obey(control, pathname.slice("/_sandbox/".length), req, res);
+    return runCommand(control, pathname.slice("/_sandbox/".length), req, res);
   sendError(res, 404, "not_found", `No such route: ${route}`);
 }
 
@@ -109,7 +109,7 @@ function sendModels(res: ServerResponse): void {
   sendJson(res, 200, { object: "list", data });
 }
 
-async function obey(
+async function runCommand(
   control: ModelControl,
   order: string,
   req: IncomingMessage,
@@ -238,7 +238,7 @@ async function stream(state: State, res: ServerResponse, answering: Answer): Pro
   await send({ choices: [choice({ role: "assistant", content: "" }, null)] });
   for (const [index, piece] of pieces.entries()) {
     if (res.destroyed) return;
-    if (index === answering.afterChunks && strikes(answering.fault, res, send)) return;
+    if (index === answering.afterChunks && applyMidStreamFault(answering.fault, res, send)) return;
     const delta = answering.refuses ? { refusal: piece } : { content: piece };
     await send({ choices: [choice(delta, null)] });
     if (Number.isFinite(state.tokensPerSecond)) await sleep(1000 / state.tokensPerSecond);
@@ -257,7 +257,7 @@ async function stream(state: State, res: ServerResponse, answering: Answer): Pro
 }
 
 /** Applies faults that strike mid-stream. Returns true when nothing more should be sent. */
-function strikes(
+function applyMidStreamFault(
   fault: ModelFault | null,
   res: ServerResponse,
   send: (fields: object) => Promise<void>,

@@ -1,6 +1,6 @@
 // The admin area's figures: this period compared with the previous one, and the result of the last ledger audit.
 import { useState } from "react";
-import { type Stats, useBooks, useStats } from "../../data/admin.ts";
+import { type Stats, useLastAudit, useStats } from "../../data/admin.ts";
 import { dateTime, money, number } from "../../format.ts";
 import { Badge, Card, Loaded, Notice } from "../../ui/basics.tsx";
 import { Link } from "../../router.tsx";
@@ -132,7 +132,7 @@ function Standing({ stats }: { stats: Stats }) {
 }
 
 function Audit() {
-  const books = useBooks();
+  const books = useLastAudit();
   return (
     <Card
       title="Ledger audit"

@@ -98,7 +98,7 @@ export function createMisbehaviour(): Misbehaviour {
       if (rule.left <= 0) rules = rules.filter((it) => it !== rule);
       return rule;
     },
-    answer: misanswer,
+    answer: respondWithFault,
   };
 }
 
@@ -157,7 +157,7 @@ function sendHalf(res: ServerResponse, { status, headers, body }: ApiAnswer): vo
   res.write(body.slice(0, Math.floor(body.length / 2)), () => res.socket?.destroy());
 }
 
-const misanswer: Misbehaviour["answer"] = async (rule, res, work, hold) => {
+const respondWithFault: Misbehaviour["answer"] = async (rule, res, work, hold) => {
   const { fault } = rule;
   if (rule.saved === true && (fault === "500" || fault === "500-after")) {
     const error = apiError(rule.error ?? UNKNOWN_ERROR);

@@ -5,7 +5,7 @@ import { nextPhaseChange, scheduleOf } from "./phases.ts";
 import { changePhase, finishSchedule } from "./scheduling.ts";
 import { collect, currentPeriod, ENDED, endPendingUpdate, renew } from "./subscribing.ts";
 import type { Subscription } from "../objects/types-billing.ts";
-import { giveNotice, noticeDue } from "./trials.ts";
+import { announceTrialEnd, noticeDue } from "./trials.ts";
 import type { World } from "../state/world.ts";
 
 const MAX_STEPS = 200_000;
@@ -43,7 +43,7 @@ function subscriptionDues(world: World, subscription: Subscription): Due[] {
   const scheduled = scheduleDue(world, subscription, end);
   if (scheduled !== undefined) dues.push(scheduled);
   const notice = noticeDue(world, subscription);
-  if (notice !== null) dues.push({ at: notice, run: () => giveNotice(world, subscription) });
+  if (notice !== null) dues.push({ at: notice, run: () => announceTrialEnd(world, subscription) });
   const pending = subscription.pending_update;
   if (pending !== null) {
     dues.push({ at: pending.expires_at, run: () => endPendingUpdate(world, subscription, false) });

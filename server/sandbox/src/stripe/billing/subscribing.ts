@@ -21,9 +21,9 @@ import type {
   Invoice,
   Subscription,
   SubscriptionItem,
-  TrialWish,
+  TrialRequest,
 } from "../objects/types-billing.ts";
-import { endOfTrial, giveLateNotice, isTrialing, trialLine } from "./trials.ts";
+import { endOfTrial, announceTrialEndIfDue, isTrialing, trialLine } from "./trials.ts";
 import { change, type World } from "../state/world.ts";
 
 /** The terminal statuses of a subscription. */
@@ -122,7 +122,7 @@ export function startSubscription(
     lines: CheckoutLine[];
     metadata: Metadata;
     coupon: Coupon | undefined;
-    trial?: TrialWish;
+    trial?: TrialRequest;
   },
 ): { subscription: Subscription; invoice: Invoice } {
   const now = world.billingNow();
@@ -173,7 +173,7 @@ export function startSubscription(
     change(world, subscription, "customer.subscription.updated", (it) => {
       it.status = paid ? "active" : "incomplete";
     });
-  giveLateNotice(world, subscription);
+  announceTrialEndIfDue(world, subscription);
   return { subscription, invoice };
 }
 

@@ -7,7 +7,7 @@ import { endSubscription } from "./subscribing.ts";
 import type { Json } from "../objects/types.ts";
 import type { Subscription } from "../objects/types-billing.ts";
 import { apiError, badParam, type Fields, mergeMetadata } from "../api/wire.ts";
-import { giveLateNotice, readNewTrialEnd } from "./trials.ts";
+import { announceTrialEndIfDue, readNewTrialEnd } from "./trials.ts";
 import { applyChange, dropPending, type ItemChange, planChange, readItems } from "./updating.ts";
 import { change, need, type World } from "../state/world.ts";
 
@@ -133,7 +133,7 @@ function updateSubscription({ world, ids, fields }: Call): Json {
   });
   if (plan?.changed === true && subscription.pending_update === null)
     followSubscription(world, subscription);
-  giveLateNotice(world, subscription);
+  announceTrialEndIfDue(world, subscription);
   return subscription;
 }
 

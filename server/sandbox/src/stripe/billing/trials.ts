@@ -1,6 +1,6 @@
 // Free trials: their parameters, their invoice lines (of 0), and the notice before they end.
 import type { LineDraft } from "../objects/new-invoice.ts";
-import type { Subscription, SubscriptionItem, TrialWish } from "../objects/types-billing.ts";
+import type { Subscription, SubscriptionItem, TrialRequest } from "../objects/types-billing.ts";
 import { apiError, badParam, type Fields } from "../api/wire.ts";
 import type { World } from "../state/world.ts";
 
@@ -26,7 +26,7 @@ function checkEnd(end: number, now: number, param: string): void {
 }
 
 /** Reads the trial from a checkout's `subscription_data`. Undefined means no trial. */
-export function readTrialWish(fields: Fields, now: number): TrialWish | undefined {
+export function readTrialWish(fields: Fields, now: number): TrialRequest | undefined {
   const days = fields.int("trial_period_days");
   const end = fields.int("trial_end");
   fields.ignore("trial_settings");
@@ -60,7 +60,7 @@ export function readTrialWish(fields: Fields, now: number): TrialWish | undefine
 }
 
 /** When a trial that starts now ends, in unix seconds on the billing clock. */
-export function endOfTrial(wish: TrialWish, now: number): number {
+export function endOfTrial(wish: TrialRequest, now: number): number {
   return "days" in wish ? now + wish.days * DAY_SECONDS : wish.end;
 }
 
@@ -134,13 +134,13 @@ export function noticeDue(world: World, subscription: Subscription): number | nu
 }
 
 /** Emits `trial_will_end` and records it, so that each trial end is announced once. */
-export function giveNotice(world: World, subscription: Subscription): void {
+export function announceTrialEnd(world: World, subscription: Subscription): void {
   world.hidden.trialsAnnounced.add(noticeKey(subscription));
   world.emit("customer.subscription.trial_will_end", subscription);
 }
 
 /** Sends the notice immediately if it is already due. */
-export function giveLateNotice(world: World, subscription: Subscription): void {
+export function announceTrialEndIfDue(world: World, subscription: Subscription): void {
   const at = noticeDue(world, subscription);
-  if (at !== null && at <= world.billingNow()) giveNotice(world, subscription);
+  if (at !== null && at <= world.billingNow()) announceTrialEnd(world, subscription);
 }

@@ -47,7 +47,7 @@ export interface ItemChange {
   changed: boolean;
 }
 
-interface ItemWish {
+interface ItemUpdate {
   id: string | undefined;
   price: string | undefined;
   quantity: number | undefined;
@@ -58,7 +58,7 @@ interface ItemWish {
 }
 
 /** Reads `items[…]` of an update or a preview. */
-export function readItems(fields: Fields): ItemWish[] {
+export function readItems(fields: Fields): ItemUpdate[] {
   return fields.maps("items").map((item) => {
     item.ignore("clear_usage", "tax_rates");
     return {
@@ -74,7 +74,7 @@ export function readItems(fields: Fields): ItemWish[] {
 function wishedItems(
   world: World,
   subscription: Subscription,
-  wishes: ItemWish[],
+  wishes: ItemUpdate[],
 ): SubscriptionItem[] {
   const items = structuredClone(subscription.items.data);
   const period = currentPeriod(subscription);
@@ -160,7 +160,7 @@ export function planChange(
   world: World,
   subscription: Subscription,
   given: {
-    wishes: ItemWish[];
+    wishes: ItemUpdate[];
     behavior: ProrationBehavior;
     prorationDate: number | undefined;
     resetAnchor: boolean;

@@ -1,7 +1,7 @@
 // What a merchant does in Stripe's dashboard behind the app's back: plan changes, credits, adjustments, deletions.
 import { moveBalance } from "../customers/balance.ts";
 import { cancelNow } from "../billing/canceling.ts";
-import { type CreditWish, issueCreditNote, voidCreditNote } from "../invoices/crediting.ts";
+import { type CreditNoteRequest, issueCreditNote, voidCreditNote } from "../invoices/crediting.ts";
 import { followSubscription } from "../billing/phases.ts";
 import { removeCustomer, setCancellation } from "../billing/subscriptions.ts";
 import type { Price, Proration } from "../objects/types.ts";
@@ -32,7 +32,7 @@ export interface MerchantControl {
     given?: { prorate?: boolean; invoiceNow?: boolean },
   ): Subscription;
   /** Credits a paid invoice, or lowers an open one. */
-  issueCreditNote(wish: CreditWish): CreditNote;
+  issueCreditNote(wish: CreditNoteRequest): CreditNote;
   voidCreditNote(creditNoteId: string): CreditNote;
   /** Negative is credit in the customer's favour. */
   adjustBalance(

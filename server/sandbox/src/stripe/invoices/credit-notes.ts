@@ -1,6 +1,11 @@
 // The credit notes API: create, preview, read, list, change, void.
 import type { Call, Route } from "../api/route.ts";
-import { type CreditWish, issueCreditNote, planCreditNote, voidCreditNote } from "./crediting.ts";
+import {
+  type CreditNoteRequest,
+  issueCreditNote,
+  planCreditNote,
+  voidCreditNote,
+} from "./crediting.ts";
 import { createdRange, list, page } from "../api/lists.ts";
 import type { CreditLine } from "../objects/new-credit.ts";
 import type { Json } from "../objects/types.ts";
@@ -36,11 +41,11 @@ function readLine(world: World, invoice: string, fields: Fields): CreditLine {
   };
 }
 
-function readWish({ world, fields }: Call): CreditWish {
+function readWish({ world, fields }: Call): CreditNoteRequest {
   const invoice = fields.needText("invoice");
   const [refund] = fields.maps("refunds");
   refund?.ignore("amount_refunded", "type");
-  const wish: CreditWish = {
+  const wish: CreditNoteRequest = {
     invoice,
     amount: fields.int("amount"),
     lines: fields.maps("lines").map((line) => readLine(world, invoice, line)),

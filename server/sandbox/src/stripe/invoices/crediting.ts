@@ -10,7 +10,7 @@ import type { CreditNote } from "../objects/types-credit.ts";
 import { apiError, type ApiError, badParam } from "../api/wire.ts";
 import { change, need, type World } from "../state/world.ts";
 
-export type CreditWish = {
+export type CreditNoteRequest = {
   invoice: string;
   amount?: number;
   lines?: CreditLine[];
@@ -29,14 +29,14 @@ function refusal(message: string, param?: string): ApiError {
 }
 
 /** The amount of the existing refund that the note accounts for; 0 without one. */
-function linkedAmount(world: World, wish: CreditWish): number {
+function linkedAmount(world: World, wish: CreditNoteRequest): number {
   return wish.refund === undefined
     ? 0
     : need(world.tables.refunds, "refund", wish.refund, "refunds[0][refund]").amount;
 }
 
 /** Works out a credit note without issuing it. Throws 400 when it credits more than is left, or does not add up. */
-export function planCreditNote(world: World, wish: CreditWish): CreditNote {
+export function planCreditNote(world: World, wish: CreditNoteRequest): CreditNote {
   const invoice = need(world.tables.invoices, "invoice", wish.invoice, "invoice");
   if (invoice.status !== "open" && invoice.status !== "paid") {
     throw refusal("You can only create credit notes for open and paid invoices.", "invoice");
@@ -83,7 +83,7 @@ export function planCreditNote(world: World, wish: CreditWish): CreditNote {
   });
 }
 
-function refundOf(world: World, invoice: Invoice, wish: CreditWish): string | undefined {
+function refundOf(world: World, invoice: Invoice, wish: CreditNoteRequest): string | undefined {
   if (wish.refund !== undefined) return wish.refund;
   if (!wish.refundAmount) return undefined;
   const payment = world.tables.invoicePayments.get(
@@ -96,7 +96,7 @@ function refundOf(world: World, invoice: Invoice, wish: CreditWish): string | un
 }
 
 /** Issues a credit note and applies it to the invoice, the balance and the payment. */
-export function issueCreditNote(world: World, wish: CreditWish): CreditNote {
+export function issueCreditNote(world: World, wish: CreditNoteRequest): CreditNote {
   const note = planCreditNote(world, wish);
   const invoice = need(world.tables.invoices, "invoice", note.invoice);
   const refund = refundOf(world, invoice, wish);

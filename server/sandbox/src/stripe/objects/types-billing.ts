@@ -22,7 +22,7 @@ export type SubscriptionStatus =
   | "unpaid";
 
 /** The length of a free trial: a number of days from the start, or an end in unix seconds. */
-export type TrialWish = { days: number } | { end: number };
+export type TrialRequest = { days: number } | { end: number };
 
 export interface Subscription extends StripeObject {
   object: "subscription";

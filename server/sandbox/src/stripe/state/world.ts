@@ -26,7 +26,7 @@ import type {
   InvoicePayment,
   Subscription,
   SubscriptionSchedule,
-  TrialWish,
+  TrialRequest,
 } from "../objects/types-billing.ts";
 import type {
   CreditNote,
@@ -43,7 +43,7 @@ export interface SessionDetails {
   setupFutureUsage: string | null;
   subscriptionMetadata: Metadata;
   /** The free trial that the subscription will start with. */
-  trial?: TrialWish;
+  trial?: TrialRequest;
   /** True while a delayed payment is in progress. */
   delayed: boolean;
 }

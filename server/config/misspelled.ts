@@ -1,4 +1,4 @@
-// Finds variables that look like misspelt ones of ours: nothing reads them, so the mistake would go unnoticed.
+// Finds variables that look like misspelled ones of ours: nothing reads them, so the mistake would go unnoticed.
 import { VARIABLE_NAMES } from "./variables.ts";
 
 /** Shorter names are too similar to those of other programs for a guess. */
@@ -32,7 +32,7 @@ function isLikelyTypo(name: string, ours: string): boolean {
 }
 
 /** Returns a warning for each of `names` that was probably meant to be ours; `given` holds ours that are set. */
-export function findMisspeltVariables(
+export function findMisspelledVariables(
   names: readonly string[],
   given: Readonly<Record<string, string>>,
 ): string[] {

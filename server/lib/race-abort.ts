@@ -4,10 +4,7 @@
  * Settles as `work` does, or resolves to undefined as soon as `signal` aborts. Adds one listener per wait, because
  * racing against one shared promise would retain every result.
  */
-export async function unlessAborted<T>(
-  work: Promise<T>,
-  signal: AbortSignal,
-): Promise<T | undefined> {
+export async function raceAbort<T>(work: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
   let onAbort: () => void = () => undefined;
   const aborted = new Promise<undefined>((resolve) => {
     onAbort = () => resolve(undefined);

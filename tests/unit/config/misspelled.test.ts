@@ -1,4 +1,4 @@
-// A variable that looks like a misspelt one of ours is reported, one of another program is not, and a list of secrets
+// A variable that looks like a misspelled one of ours is reported, one of another program is not, and a list of secrets
 // without entries is refused.
 import { describe, expect, test } from "vitest";
 import { ConfigError, parseConfig } from "../../../server/config/parse-config.ts";
@@ -7,7 +7,7 @@ import { VARIABLE_NAMES } from "../../../server/config/variables.ts";
 const told = (environment: Record<string, string>): string[] =>
   parseConfig(environment).warnings.filter((warning) => warning.includes("did you mean"));
 
-describe("a misspelt variable", () => {
+describe("a misspelled variable", () => {
   test.each([
     ["FRONTENDURL", "FRONTEND_URL"],
     ["frontend_url", "FRONTEND_URL"],

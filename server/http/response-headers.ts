@@ -2,7 +2,7 @@
 import type { ServerResponse } from "node:http";
 import type { RawHeaders } from "./common-headers.ts";
 
-/** What a procedure's reply needs from a response; both ServerResponse and AnswerHeaders provide it. */
+/** What a procedure's reply needs from a response; both ServerResponse and ResponseHeaders provide it. */
 export interface ReplyHeaders {
   readonly headersSent: boolean;
   /** Whether it has been sent or abandoned. */
@@ -21,7 +21,7 @@ const VARY = "trpc-accept, accept";
  * block. Code that responds through Node.js, Express or tRPC's own handler calls `handOver` first, which sets them on
  * the response.
  */
-export class AnswerHeaders {
+export class ResponseHeaders {
   readonly response: ServerResponse;
   private common: RawHeaders;
   private readonly own: [name: string, value: string | string[]][];
