@@ -38,7 +38,7 @@ function statements(dialect: Database["dialect"]) {
   const add = isMysql
     ? "ON DUPLICATE KEY UPDATE given = credit_totals.given + VALUES(given), taken = credit_totals.taken + VALUES(taken)"
     : "ON CONFLICT (quarter, type) DO UPDATE SET given = given + excluded.given, taken = taken + excluded.taken";
-  const counted = `
+  const counted = `(
         SELECT ${COUNTED} FROM credit_totals WHERE quarter >= ? AND quarter < ?
         UNION ALL
         SELECT ${COUNTED} FROM credit_movements WHERE createdAt >= ? AND createdAt < ?`;
@@ -63,14 +63,14 @@ function statements(dialect: Database["dialect"]) {
     // One statement sees one snapshot, in which each entry is counted exactly once: in a movement, in the totals, or
     // past its user's rolledSeq. Each part has its own SUM because MySQL copies all rows of a union to a temporary
     // table.
-    movements: `SELECT SUM(m.given) AS given, SUM(m.spent) AS spent FROM (${counted}
+    movements: `SELECT SUM(m.given) AS given, SUM(m.spent) AS spent FROM ${counted}
         UNION ALL
         SELECT ${GIVEN}, SUM(CASE WHEN e.type = 'USAGE' AND e.amount < 0 THEN -e.amount ELSE 0 END)
         FROM users u ${join} ${entries} ON e.userId = u.id AND e.seq > u.rolledSeq
         WHERE u.ledgerSeq > u.rolledSeq AND e.createdAt >= ? AND e.createdAt < ?
       ) m`,
     /** Without the entries past rolledSeq, which only a scan of all users finds. */
-    countedMovements: `SELECT SUM(m.given) AS given, SUM(m.spent) AS spent FROM (${counted}) m`,
+    countedMovements: `SELECT SUM(m.given) AS given, SUM(m.spent) AS spent FROM ${counted}) m`,
   };
 }
 
