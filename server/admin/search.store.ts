@@ -20,8 +20,8 @@ export interface Found {
   readonly next: TimePlace | null;
 }
 
-/** Accounts that one statement reads, so that other statements can run in between. */
-const WINDOW = 10_000;
+/** Accounts that one statement reads, so that other statements can run in between. SQLite runs one at a time. */
+const WINDOW = { mysql: 50_000, sqlite: 10_000 };
 /** Accounts that one search reads in all. Only if these hold too few matches is a page with a cursor short or empty. */
 const MAX_LOOKED_AT = 200_000;
 
@@ -32,7 +32,7 @@ const MAX_LOOKED_AT = 200_000;
 export async function searchUsers(database: Database, search: Search): Promise<Found> {
   const found: TimePlace[] = [];
   let place = search.place;
-  for (let lookedAt = 0; lookedAt < MAX_LOOKED_AT; lookedAt += WINDOW) {
+  for (let lookedAt = 0; lookedAt < MAX_LOOKED_AT; lookedAt += WINDOW[database.dialect]) {
     const end = await windowEnd(database, search.role, place);
     // One more than requested, because a cursor is returned only if another user follows.
     const wanted = search.limit + 1 - found.length;
@@ -70,7 +70,7 @@ interface Range {
   readonly end: TimePlace | null;
 }
 
-/** Returns the last of the `WINDOW` users after `place`, from the index alone; null if fewer follow. */
+/** Returns the last of the window of users after `place`, from the index alone; null if fewer follow. */
 async function windowEnd(
   database: Database,
   role: string | undefined,
@@ -78,7 +78,7 @@ async function windowEnd(
 ): Promise<TimePlace | null> {
   const range = { role, after: place, end: null };
   const rest = conditionsOf(database, range);
-  const [end] = await newest(database, range, rest, `1 OFFSET ${WINDOW - 1}`);
+  const [end] = await newest(database, range, rest, `1 OFFSET ${WINDOW[database.dialect] - 1}`);
   return end ?? null;
 }
 
@@ -126,19 +126,19 @@ function conditionsOf({ dialect }: Database, { role, after, end }: Range): Filte
   return { conditions, params };
 }
 
-/** Names the index, because MySQL would rather sort all users than read 10,000 in order. */
+/** Names the index, because MySQL would rather sort all users than read a window of them in order. */
 async function newest(
-  { models, dialect }: Database,
+  { read, dialect }: Database,
   { role }: Range,
   { conditions, params }: Filter,
   limit: string,
 ): Promise<TimePlace[]> {
   const index =
     role === undefined ? "users_createdAt_id_email_name_idx" : "users_role_createdAt_id_idx";
-  const rows = await models.$queryRawUnsafe<{ id: string; createdAt: unknown }[]>(
+  const rows = await read<{ id: string; createdAt: unknown }>(
     `SELECT id, createdAt FROM users${dialect === "mysql" ? ` FORCE INDEX (${index})` : ""}
      WHERE ${conditions.join(" AND ")} ORDER BY createdAt DESC, id DESC LIMIT ${limit}`,
-    ...params,
+    params,
   );
   return rows.map(({ id, createdAt }) => ({ id, at: fromSqlDate(dialect, createdAt) }));
 }

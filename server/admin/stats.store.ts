@@ -15,13 +15,16 @@ export async function readStats(
   wantedTo: Date,
 ): Promise<Stats> {
   const { models } = database;
+  const credits = createCreditTotalsStore(database);
   // One after another, because statistics are not urgent and must not take connections from requests that are.
-  const { granted, spent, fromMs, toMs } = await createCreditTotalsStore(database).movements(
-    wantedFrom.getTime(),
-    wantedTo.getTime(),
-  );
+  const { fromMs, toMs } = await credits.rangeOf(wantedFrom.getTime(), wantedTo.getTime());
   const [from, to] = [new Date(fromMs), new Date(toMs)];
-  const { outstanding, ...users } = await readUserFigures(database, from, to);
+  const { outstanding, uncounted, ...users } = await readUserFigures(database, from, to);
+  // After the users, whose scan says whether there is anything to look for beyond the totals and movements.
+  const moved = await credits.movements(fromMs, toMs, { allCounted: uncounted === 0 });
+  // The mark has moved meanwhile: start over, because all figures are to cover the same range.
+  if (moved.fromMs !== fromMs || moved.toMs !== toMs)
+    return readStats(database, wantedFrom, wantedTo);
   const payments = await readPayments(models, from, to);
   const live = await models.subscription.count({ where: { liveKey: { not: null } } });
   const pending = await models.stripeEvent.count({ where: { status: "PENDING" } });
@@ -30,7 +33,7 @@ export async function readStats(
     from: from.toISOString(),
     to: to.toISOString(),
     users,
-    credits: { granted, spent, outstanding },
+    credits: { granted: moved.granted, spent: moved.spent, outstanding },
     payments,
     subscriptions: { live },
     events: { pending, failed },
@@ -43,6 +46,7 @@ async function readUserFigures({ models, dialect }: Database, from: Date, to: Da
     `SELECT COUNT(CASE WHEN deletedAt IS NULL THEN 1 END) AS total,
        COUNT(CASE WHEN createdAt >= ? AND createdAt < ? THEN 1 END) AS created,
        COUNT(CASE WHEN disabledAt IS NOT NULL AND deletedAt IS NULL THEN 1 END) AS disabled,
+       COUNT(CASE WHEN ledgerSeq > rolledSeq THEN 1 END) AS uncounted,
        SUM(CASE WHEN credits > 0 THEN credits + 0e0 ELSE 0e0 END) AS outstanding
      FROM users`,
     toSqlDate(dialect, from),
@@ -52,6 +56,7 @@ async function readUserFigures({ models, dialect }: Database, from: Date, to: Da
     total: Number(row["total"]),
     created: Number(row["created"]),
     disabled: Number(row["disabled"]),
+    uncounted: Number(row["uncounted"]),
     outstanding: Number(row["outstanding"] ?? 0),
   };
 }

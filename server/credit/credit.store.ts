@@ -56,6 +56,8 @@ export function createCreditStore(database: Database): CreditStore {
       lateError: serviceUnavailable,
     }),
     entries: (userId, page) => readEntries(database, userId, page),
+    // SQLite runs one statement at a time.
+    maxUsageDays: database.dialect === "sqlite" ? 31 : Number.POSITIVE_INFINITY,
     usage: createUsageTotalsStore(database).read,
   };
 }

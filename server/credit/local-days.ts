@@ -3,8 +3,6 @@ import { invalidField } from "../lib/errors.ts";
 import { DAY_MS } from "../lib/time.ts";
 
 const MINUTE_MS = 60_000;
-/** Maximum number of days per statement, so that other requests' statements can run in between. */
-const MAX_RUN_DAYS = 31;
 
 /**
  * Consecutive days of 24 hours each; only the last may be longer or shorter. The database can count them without
@@ -23,8 +21,8 @@ export interface LocalClock {
   dateOf(ms: number): string;
   /** Returns the first minute of the day `daysLater` after `date`. Daylight saving may shift it or skip midnight. */
   startOf(date: string, daysLater?: number): number;
-  /** Returns the days that [fromMs, toMs) touches, as whole days. */
-  runs(fromMs: number, toMs: number): DayRun[];
+  /** Returns the days that [fromMs, toMs) touches, as whole days, at most `maxDays` of them in a run. */
+  runs(fromMs: number, toMs: number, maxDays: number): DayRun[];
 }
 
 /** Returns the clock of `timeZone`. Throws VALIDATION_FAILED for an unknown time zone. */
@@ -42,7 +40,7 @@ export function localClock(timeZone: string): LocalClock {
   return {
     dateOf,
     startOf,
-    runs(fromMs, toMs) {
+    runs(fromMs, toMs, maxDays) {
       const runs: DayRun[] = [];
       let dates: string[] = [];
       let date = dateOf(fromMs);
@@ -55,7 +53,7 @@ export function localClock(timeZone: string): LocalClock {
         const guess = read(dayMs + DAY_MS);
         const nextMs =
           guess.date === date && guess.isMidnight ? dayMs + DAY_MS : search(date, dateOf);
-        const isWhole = nextMs - dayMs === DAY_MS && dates.length < MAX_RUN_DAYS;
+        const isWhole = nextMs - dayMs === DAY_MS && dates.length < maxDays;
         dayMs = nextMs;
         if (isWhole && dayMs < toMs) continue;
         runs.push({ startMs, endMs: dayMs, dates });

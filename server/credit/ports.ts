@@ -20,6 +20,8 @@ export interface CreditStore {
     userId: string,
     page: { type?: EntryType; beforeSeq: number; skip: number; limit: number },
   ): Promise<HistoryLine[]>;
-  /** Returns usage in [fromMs, toMs), summed by feature and 24-hour day since `originMs` (at or before `fromMs`). */
-  usage(userId: string, range: UsageRange): Promise<UsageLine[]>;
+  /** How many days one range may have, so that other requests' statements can run in between. */
+  readonly maxUsageDays: number;
+  /** Returns usage in each range, summed by feature and 24-hour day since its `originMs` (at or before `fromMs`). */
+  usage(userId: string, ranges: readonly UsageRange[]): Promise<UsageLine[][]>;
 }

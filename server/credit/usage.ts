@@ -17,7 +17,7 @@ const FORESEEABLE_DAYS = 3_650;
 const EARLIEST_MS = Date.UTC(1970, 0, 1);
 const LATEST_MS = Date.UTC(9999, 0, 1);
 
-/** Leaves most connections to other requests, because a year takes about a dozen statements. */
+/** Leaves most connections to other requests, because a year takes long. */
 const BULKHEAD = { concurrency: 4, perKey: 20, maxQueue: 200, maxWaitMs: 10_000 };
 
 type Input = CreditInput<"usage">;
@@ -33,7 +33,7 @@ interface DatedLine extends UsageLine {
 }
 
 interface Deps {
-  readonly store: Pick<CreditStore, "usage">;
+  readonly store: Pick<CreditStore, "usage" | "maxUsageDays">;
   readonly balances: Pick<Balances, "read">;
   readonly now: () => number;
 }
@@ -89,25 +89,27 @@ function rangeOf({ from, to }: Input, clock: LocalClock, nowMs: number): Range {
 
 /** Lets the database sum the calls, so that a year of them is at most one row per day and feature. */
 async function readLines(
-  store: Pick<CreditStore, "usage">,
+  store: Pick<CreditStore, "usage" | "maxUsageDays">,
   userId: string,
   range: Range,
   clock: LocalClock,
 ): Promise<DatedLine[]> {
-  const lines: DatedLine[] = [];
-  for (const { startMs, endMs, dates } of clock.runs(range.fromMs, range.toMs)) {
-    const rows = await store.usage(userId, {
+  const runs = clock.runs(range.fromMs, range.toMs, store.maxUsageDays);
+  const lines = await store.usage(
+    userId,
+    runs.map(({ startMs, endMs }) => ({
       originMs: startMs,
       fromMs: Math.max(startMs, range.fromMs),
       toMs: Math.min(endMs, range.toMs),
-    });
-    for (const row of rows) {
+    })),
+  );
+  return runs.flatMap(({ dates }, run) =>
+    (lines[run] ?? []).map((line) => ({
+      ...line,
       // A last day that is longer than 24 hours includes its extra hours.
-      const date = dates[Math.min(row.day, dates.length - 1)] ?? "";
-      lines.push({ ...row, date });
-    }
-  }
-  return lines;
+      date: dates[Math.min(line.day, dates.length - 1)] ?? "",
+    })),
+  );
 }
 
 function sum(lines: readonly UsageLine[]): number {

@@ -133,7 +133,7 @@ export async function listStatements(created: string): Promise<Statement[]> {
     ]),
     ...(await recorded("balance", (db) => createCreditStore(db).balance("u1"))),
     ...(await recorded("usage", (db) =>
-      createCreditStore(db).usage("u1", { originMs: 0, fromMs: 1, toMs: Date.UTC(2030, 0) }),
+      createCreditStore(db).usage("u1", [{ originMs: 0, fromMs: 1, toMs: Date.UTC(2030, 0) }]),
     )),
     statement("usage counted", USAGE_TOTALS_SQL.mysql.count, [AT, AT, "", "u9"]),
     statement("usage by calls", USAGE_TOTALS_SQL.mysql.calls, [AT, "u1", AT, AT]),
@@ -151,6 +151,7 @@ export async function listStatements(created: string): Promise<Statement[]> {
       locks: { users: ["u1"] },
     }),
     statement("movements", CREDIT_TOTALS_SQL.mysql.movements, [0, 9, AT, AT, AT, AT]),
+    statement("counted movements", CREDIT_TOTALS_SQL.mysql.countedMovements, [0, 9, AT, AT]),
     ...(await recorded("search", (db) =>
       searchUsers(db, {
         text: "ada",

@@ -15,15 +15,16 @@ describe("days of a time zone", () => {
         zone,
         beginning,
         fc.integer({ min: 1, max: 366 * 24 }),
-        (timeZone, fromMs, hours) => {
+        fc.constantFrom(31, Number.POSITIVE_INFINITY),
+        (timeZone, fromMs, hours, maxDays) => {
           const clock = localClock(timeZone);
           const toMs = fromMs + hours * HOUR_MS;
-          const runs = clock.runs(fromMs, toMs);
+          const runs = clock.runs(fromMs, toMs, maxDays);
           expect(runs[0]?.startMs).toBeLessThanOrEqual(fromMs);
           expect(runs.at(-1)?.endMs).toBeGreaterThanOrEqual(toMs);
           for (const [index, { startMs, endMs, dates }] of runs.entries()) {
             expect(startMs).toBe(runs[index - 1]?.endMs ?? startMs);
-            expect(dates.length).toBeLessThanOrEqual(31);
+            expect(dates.length).toBeLessThanOrEqual(maxDays);
             for (const [day, date] of dates.entries()) {
               const beginsMs = startMs + day * DAY_MS;
               if (beginsMs >= endMs) continue;

@@ -2,7 +2,7 @@ import { toSqlDate } from "../../database/dates.ts";
 import type { Database, SqlSession } from "../../database/ports.ts";
 import { advanceMark, readMark } from "../../database/roll-up-mark.ts";
 import { jsonTable } from "../store/sql.ts";
-import type { CreditTotalsStore, EntrySpan, Movements } from "./ports.ts";
+import type { CreditTotalsStore, EntrySpan, MovementRange, Movements } from "./ports.ts";
 import { QUARTER_MS, quarterEnd, quarterOf, quarterStart } from "./quarters.ts";
 
 const ENTRY = { userId: "id", seq: "int" } as const;
@@ -10,8 +10,7 @@ const SPAN = { userId: "id", fromSeq: "int", toSeq: "int" } as const;
 const MOVEMENT = { createdAt: "date", id: "id" } as const;
 const GIVEN = "SUM(CASE WHEN e.amount > 0 THEN e.amount ELSE 0 END)";
 const TAKEN = "SUM(CASE WHEN e.amount < 0 THEN -e.amount ELSE 0 END)";
-
-const SPENT = "SUM(CASE WHEN type = 'USAGE' THEN taken ELSE 0 END)";
+const COUNTED = "SUM(given) AS given, SUM(CASE WHEN type = 'USAGE' THEN taken ELSE 0 END) AS spent";
 
 /** The name of the mark in `roll_ups`: the totals may contain what lies before it. */
 const NAME = "credits";
@@ -35,6 +34,10 @@ function statements(dialect: Database["dialect"]) {
   const add = isMysql
     ? "ON DUPLICATE KEY UPDATE given = credit_totals.given + VALUES(given), taken = credit_totals.taken + VALUES(taken)"
     : "ON CONFLICT (quarter, type) DO UPDATE SET given = given + excluded.given, taken = taken + excluded.taken";
+  const counted = `(
+        SELECT ${COUNTED} FROM credit_totals WHERE quarter >= ? AND quarter < ?
+        UNION ALL
+        SELECT ${COUNTED} FROM credit_movements WHERE createdAt >= ? AND createdAt < ?`;
   return {
     addMovements: `INSERT INTO credit_totals (quarter, type, given, taken)
       SELECT ${quarterOf(dialect, "m.createdAt")} AS q, m.type, SUM(m.given), SUM(m.taken)
@@ -56,15 +59,14 @@ function statements(dialect: Database["dialect"]) {
     // One statement sees one snapshot, in which each entry is counted exactly once: in a movement, in the totals, or
     // past its user's rolledSeq. Each part has its own SUM because MySQL copies all rows of a union to a temporary
     // table.
-    movements: `SELECT SUM(m.given) AS given, SUM(m.spent) AS spent FROM (
-        SELECT SUM(given) AS given, ${SPENT} AS spent FROM credit_totals WHERE quarter >= ? AND quarter < ?
-        UNION ALL
-        SELECT SUM(given), ${SPENT} FROM credit_movements WHERE createdAt >= ? AND createdAt < ?
+    movements: `SELECT SUM(m.given) AS given, SUM(m.spent) AS spent FROM ${counted}
         UNION ALL
         SELECT ${GIVEN}, SUM(CASE WHEN e.type = 'USAGE' AND e.amount < 0 THEN -e.amount ELSE 0 END)
         FROM users u ${join} ${entries} ON e.userId = u.id AND e.seq > u.rolledSeq
         WHERE u.ledgerSeq > u.rolledSeq AND e.createdAt >= ? AND e.createdAt < ?
       ) m`,
+    /** Without the entries past rolledSeq, which only a scan of all users finds. */
+    countedMovements: `SELECT SUM(m.given) AS given, SUM(m.spent) AS spent FROM ${counted}) m`,
   };
 }
 
@@ -75,7 +77,10 @@ export function createCreditTotalsStore(database: Database): CreditTotalsStore {
     unrolled: (afterUserId, users) => findUnrolled(database, afterUserId, users),
     advance: (ms) => advanceMark(database.models, NAME, ms),
     rollEntries: (spans, ms) => rollEntries(database, spans, ms),
-    movements: (fromMs, toMs) => readMovements(database, fromMs, toMs),
+    rangeOf: async (fromMs, toMs) =>
+      toRange(await readMark(database.models, NAME), { fromMs, toMs }),
+    movements: (fromMs, toMs, { allCounted = false } = {}) =>
+      readMovements(database, { fromMs, toMs }, allCounted),
   };
 }
 
@@ -160,26 +165,41 @@ async function rollEntries(
   });
 }
 
-async function readMovements(database: Database, fromMs: number, toMs: number): Promise<Movements> {
-  const markMs = await readMark(database.models, NAME);
-  const inTotals = (ms: number) => ms < markMs;
-  const range = {
-    fromMs: inTotals(fromMs) ? quarterStart(fromMs) : fromMs,
-    toMs: inTotals(toMs) ? quarterEnd(toMs) : toMs,
+/** Moves an end that lies within the totals outwards to a quarter boundary. */
+function toRange(markMs: number, { fromMs, toMs }: MovementRange): MovementRange {
+  return {
+    fromMs: fromMs < markMs ? quarterStart(fromMs) : fromMs,
+    toMs: toMs < markMs ? quarterEnd(toMs) : toMs,
   };
-  const moved = await sumMovements(database, range.fromMs, range.toMs);
+}
+
+async function readMovements(
+  database: Database,
+  wanted: MovementRange,
+  allCounted: boolean,
+): Promise<Movements> {
+  const markMs = await readMark(database.models, NAME);
+  const range = toRange(markMs, wanted);
+  const moved = await sumMovements(database, range, allCounted);
   // Start over if the mark has moved (it does four times an hour): movements read exactly may have become totals.
   if ((await readMark(database.models, NAME)) !== markMs)
-    return readMovements(database, fromMs, toMs);
+    return readMovements(database, wanted, allCounted);
   return { ...range, ...moved };
 }
 
-async function sumMovements({ models, dialect }: Database, fromMs: number, toMs: number) {
+async function sumMovements(
+  { models, dialect }: Database,
+  { fromMs, toMs }: MovementRange,
+  allCounted: boolean,
+) {
+  const { movements, countedMovements } = CREDIT_TOTALS_SQL[dialect];
+  const quarters = [Math.ceil(fromMs / QUARTER_MS), Math.ceil(toMs / QUARTER_MS)];
+  const dates = [fromMs, toMs].map((ms) => toSqlDate(dialect, new Date(ms)));
   const [moved] = await models.$queryRawUnsafe<{ given: unknown; spent: unknown }[]>(
-    CREDIT_TOTALS_SQL[dialect].movements,
-    Math.ceil(fromMs / QUARTER_MS),
-    Math.ceil(toMs / QUARTER_MS),
-    ...[fromMs, toMs, fromMs, toMs].map((ms) => toSqlDate(dialect, new Date(ms))),
+    allCounted ? countedMovements : movements,
+    ...quarters,
+    ...dates,
+    ...(allCounted ? [] : dates),
   );
   // The sums are null when there is nothing to add up.
   return { granted: Number(moved?.given ?? 0), spent: Number(moved?.spent ?? 0) };

@@ -5,10 +5,14 @@ export interface EntrySpan {
   readonly toSeq: number;
 }
 
-/** Sums of the credits that moved in [fromMs, toMs). */
-export interface Movements {
+/** The range [fromMs, toMs), in milliseconds since 1970. */
+export interface MovementRange {
   readonly fromMs: number;
   readonly toMs: number;
+}
+
+/** Sums of the credits that moved in the range. */
+export interface Movements extends MovementRange {
   /** Sum of every amount above zero, whatever its type. */
   readonly granted: number;
   readonly spent: number;
@@ -37,11 +41,21 @@ export interface CreditTotalsStore {
    * moves in the same transaction, and only from the value that was read.
    */
   rollEntries(spans: readonly EntrySpan[], ms: number): Promise<boolean>;
+  /** Returns the range that `movements` covers now, if asked for [fromMs, toMs). */
+  rangeOf(fromMs: number, toMs: number): Promise<MovementRange>;
   /**
    * Returns what moved in [fromMs, toMs), from the totals, the movements, and entries that are in neither yet. An end
    * that lies within the totals is moved outwards to a quarter boundary, and returned so; an end beyond them is exact.
+   *
+   * `allCounted` saves the scan for entries in neither, if the caller has just seen that no user has any. It misses
+   * none that was committed before that: an entry that is counted stays so. Of those committed since, it misses what
+   * an older release has written or somebody has brought in by hand.
    */
-  movements(fromMs: number, toMs: number): Promise<Movements>;
+  movements(
+    fromMs: number,
+    toMs: number,
+    options?: { readonly allCounted?: boolean },
+  ): Promise<Movements>;
 }
 
 /** Usage of one feature within 24 hours. */
@@ -78,6 +92,9 @@ export interface UsageTotalsStore {
   advance(ms: number): Promise<void>;
   /** Resets a mark that is beyond `ms`: reads take nothing from the totals until everything is counted again. */
   startAnew(ms: number): Promise<void>;
-  /** Returns a user's usage: from the totals as far as they go, from the calls beyond them and in partial quarters. */
-  read(userId: string, range: UsageRange): Promise<UsageLine[]>;
+  /**
+   * Returns a user's usage in each range: from the totals as far as they go, from the calls beyond them and in partial
+   * quarters.
+   */
+  read(userId: string, ranges: readonly UsageRange[]): Promise<UsageLine[][]>;
 }

@@ -75,7 +75,13 @@ export function createUsageTotalsStore(database: Database): UsageTotalsStore {
         data: { rolledTo: new Date(0) },
       });
     },
-    read: (userId, range) => readUsage(database, userId, range),
+    async read(userId, ranges) {
+      // Totals before the mark are settled, so the statements need not see the same snapshot.
+      const markMs = await readMark(models, NAME);
+      const lines: UsageLine[][] = [];
+      for (const range of ranges) lines.push(await readRange(database, userId, range, markMs));
+      return lines;
+    },
   };
 }
 
@@ -85,28 +91,27 @@ interface Part {
   readonly params: readonly unknown[];
 }
 
-async function readUsage(
+async function readRange(
   database: Database,
   userId: string,
   range: UsageRange,
+  markMs: number,
 ): Promise<UsageLine[]> {
-  const { models, dialect } = database;
+  const { dialect } = database;
   const { fromMs, toMs } = range;
-  // Totals before the mark are settled, so the two statements need not see the same snapshot.
-  const rolledMs = await readMark(models, NAME);
   // A historical time zone may be offset from UTC by odd minutes and seconds; its days are counted call by call.
   const isWhole = range.originMs % QUARTER_MS === 0;
   const wholeFromMs = isWhole ? Math.min(quarterEnd(fromMs), toMs) : toMs;
-  const wholeToMs = Math.max(wholeFromMs, Math.min(quarterStart(toMs), rolledMs));
+  const wholeToMs = Math.max(wholeFromMs, Math.min(quarterStart(toMs), markMs));
   const parts: Part[] = [];
   if (fromMs < wholeFromMs) parts.push(calls(dialect, userId, { ...range, toMs: wholeFromMs }));
   if (wholeFromMs < wholeToMs)
     parts.push(totals(dialect, userId, { ...range, fromMs: wholeFromMs, toMs: wholeToMs }));
   if (wholeToMs < toMs) parts.push(calls(dialect, userId, { ...range, fromMs: wholeToMs }));
   if (parts.length === 0) return [];
-  const rows = await models.$queryRawUnsafe<Record<string, unknown>[]>(
+  const rows = await database.read<Record<string, unknown>>(
     parts.map(({ sql }) => sql).join(" UNION ALL "),
-    ...parts.flatMap(({ params }) => params),
+    parts.flatMap(({ params }) => params),
   );
   return merged(
     rows.map((row) => ({

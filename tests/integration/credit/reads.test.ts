@@ -96,7 +96,7 @@ describe("reads of credits", () => {
     }));
     await use(userId, rows);
     const range = { originMs: fromMs, fromMs, toMs: fromMs + 10 * DAY_MS };
-    const lines = await createCreditStore(world.backend.database).usage(userId, range);
+    const [lines = []] = await createCreditStore(world.backend.database).usage(userId, [range]);
     const days = lines.toSorted((a, b) => a.day - b.day);
     expect(days.map(({ day, credits, calls }) => [day, credits, calls])).toEqual(
       Array.from({ length: 10 }, (_, day) => [day, 96, 96]),

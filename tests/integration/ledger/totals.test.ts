@@ -205,7 +205,7 @@ describe("totals", () => {
           const originMs = fromMs - (fromMs % QUARTER_MS) + originOffMs - DAY_MS;
           const range = { originMs, fromMs, toMs: fromMs + quarters * QUARTER_MS };
           for (const { id } of users) {
-            const lines = await usage.read(id, range);
+            const [lines = []] = await usage.read(id, [range]);
             const expected = new Map<string, number[]>();
             for (const one of calls) {
               if (one.userId !== id || one.atMs < range.fromMs || one.atMs >= range.toMs) continue;
@@ -248,6 +248,7 @@ describe("totals", () => {
       entries: 0,
     });
     expect(await credits.movements(0, clockMs)).toEqual(before);
+    expect(await credits.movements(0, clockMs, { allCounted: true })).toEqual(before);
     // The entries may go now: nothing of them is read again.
     await database.models.creditLog.deleteMany({ where: { userId: user?.id ?? "" } });
     expect(await credits.movements(0, clockMs)).toEqual(before);
@@ -281,7 +282,8 @@ describe("totals", () => {
     const [user] = await people();
     const one = { userId: user?.id ?? "", feature: "chat-pro", credits: 3, atMs: clockMs };
     await call(one);
-    const read = () => usage.read(one.userId, { originMs: START, fromMs: START, toMs: clockMs });
+    const range = () => ({ originMs: START, fromMs: START, toMs: clockMs });
+    const read = async () => (await usage.read(one.userId, [range()])).flat();
     return { usage, one, read };
   }
 
