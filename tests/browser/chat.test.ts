@@ -164,7 +164,7 @@ test("stop ends it, charges for what arrived, and a new try is a new charge", as
 test("a model that fails before its first word costs nothing and says so", async () => {
   world.sandbox.model.control.misbehave({ fault: "error", times: 20 });
   await ask(page, "Will this work?");
-  await seeIn(page, "answer", "The AI model did not answer as it should");
+  await seeIn(page, "answer", "There was a problem with the AI model");
   await seeIn(page, "answer", "Nothing was charged");
   world.sandbox.model.control.reset();
   await seeIn(page, "pill-credits", String(left));
