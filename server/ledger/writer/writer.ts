@@ -192,9 +192,10 @@ async function waitForChange(state: WriterState): Promise<void> {
   });
 }
 
+const usersOf = (items: readonly Item[]) => new Set(items.map(({ userId }) => userId));
+
 async function startBatch(state: WriterState, items: readonly Item[]): Promise<void> {
-  const userIds = new Set(items.map(({ userId }) => userId));
-  const batch: Batch = { items, userIds, startedAtMs: performance.now() };
+  const batch: Batch = { items, userIds: usersOf(items), startedAtMs: performance.now() };
   state.running = [...state.running, batch];
   try {
     await runBatch(state, batch).catch((error: unknown) => failBatch(state, items, error));
@@ -224,7 +225,7 @@ async function lockAndCommit(state: WriterState, { items, userIds }: Batch): Pro
     waiting.filter((item) => !granted.has(item.userId)),
   );
   const leftOut = await commit(state, ready);
-  noteRowWaits(userLocks, userIds, new Set(leftOut.map(({ userId }) => userId)));
+  noteRowWaits(userLocks, usersOf(ready), usersOf(leftOut));
   // All at once, so that each user's operations return in their order.
   requeue(state, leftOut);
   // Not awaited: the next acquire is sent after it on the same connection.
@@ -304,7 +305,7 @@ async function transactWithRetry(
 async function commitHalves(state: WriterState, items: readonly Item[]): Promise<readonly Item[]> {
   const middle = Math.ceil(items.length / 2);
   const leftOut = await commit(state, items.slice(0, middle));
-  const userIds = new Set(leftOut.map(({ userId }) => userId));
+  const userIds = usersOf(leftOut);
   const second = items.slice(middle);
   const behind = second.filter(({ userId }) => userIds.has(userId));
   const free = second.filter(({ userId }) => !userIds.has(userId));
