@@ -60,6 +60,8 @@ interface Item extends Queued {
   readonly deadlineMs: number;
   /** The span that was active when the operation was submitted. */
   readonly span: Span | undefined;
+  /** Whether a COMMIT that was not answered may have applied it. */
+  mayBeApplied: boolean;
   readonly answer: (verdict: Verdict) => void;
 }
 
@@ -130,8 +132,10 @@ function submit(
       operationId: newId(deps.now()),
       deadlineMs: performance.now() + limits.deadlineMs,
       span: deps.tracer?.current(),
+      mayBeApplied: false,
       answer(verdict) {
         inFlight.delete(item);
+        if (item.mayBeApplied && !verdict.ok) void deps.announce([item.userId]);
         if (verdict.ok) resolve(verdict.result);
         else reject(verdict.error);
       },
@@ -284,6 +288,7 @@ async function transactWithRetry(
       return await transact(state.deps, items);
     } catch (error) {
       const { kind, cause } = error as TransactionFailed;
+      if (kind === "unknownOutcome") for (const item of items) item.mayBeApplied = true;
       const poisoned = isPoisoned(kind);
       if (poisoned && items.length > 1) {
         logger.warn({ err: cause, operations: items.length }, "a batch failed; splitting it");
