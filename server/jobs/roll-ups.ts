@@ -71,6 +71,7 @@ async function rollUncounted(
       entries += await credits.catchUp(
         finished.map(({ userId }) => userId),
         endMs,
+        signal,
       );
     }
     return { rows: front.length, isLast: pending.length === 0 && after === null };

@@ -1,4 +1,5 @@
 import { toSqlDate } from "../../database/dates.ts";
+import { classifyDatabaseError } from "../../database/errors.ts";
 import { lockUser } from "../../database/lock-user.ts";
 import type { Database, SqlSession } from "../../database/ports.ts";
 import { advanceMark, readMark } from "../../database/roll-up-mark.ts";
@@ -81,7 +82,7 @@ export function createCreditTotalsStore(database: Database): CreditTotalsStore {
     unrolled: (afterUserId, users) => findUnrolled(database, afterUserId, users),
     advance: (ms) => advanceMark(database.models, NAME, ms),
     rollEntries: (spans, ms) => rollEntries(database, spans, ms),
-    catchUp: (userIds, ms) => catchUp(database, userIds, ms),
+    catchUp: (userIds, ms, signal) => catchUp(database, userIds, ms, signal),
     rangeOf: async (fromMs, toMs) =>
       toRange(await readMark(database.models, NAME), { fromMs, toMs }),
     movements: (fromMs, toMs, { allCounted = false } = {}) =>
@@ -181,22 +182,32 @@ async function catchUp(
   database: Database,
   userIds: readonly string[],
   ms: number,
+  signal: AbortSignal,
 ): Promise<number> {
   const where = { id: { in: [...userIds] } };
   const behind = uncountedOf(await database.models.user.findMany({ where, select: SEQS }));
   let entries = 0;
   for (const { userId, fromSeq, toSeq } of behind) {
+    if (signal.aborted) break;
     // More than that has not been added within a moment: it is left to the next run.
     if (toSeq - fromSeq > CATCH_UP_ENTRIES) continue;
-    entries += await database.transaction(async (tx) => {
-      await lockUser(tx, userId);
-      const users = await tx.models.user.findMany({ where: { id: userId }, select: SEQS });
-      const spans = uncountedOf(users);
-      if (spans.length > 0) await countEntries(tx.sql, spans, ms);
-      return spans.reduce((sum, span) => sum + span.toSeq - span.fromSeq, 0);
+    entries += await catchUpUser(database, userId, ms).catch((error: unknown) => {
+      // Another transaction holds the user's row, which is left to the next run as well.
+      if (classifyDatabaseError(error) === "conflict") return 0;
+      throw error;
     });
   }
   return entries;
+}
+
+function catchUpUser(database: Database, userId: string, ms: number): Promise<number> {
+  return database.transaction(async (tx) => {
+    await lockUser(tx, userId);
+    const users = await tx.models.user.findMany({ where: { id: userId }, select: SEQS });
+    const spans = uncountedOf(users);
+    if (spans.length > 0) await countEntries(tx.sql, spans, ms);
+    return spans.reduce((sum, span) => sum + span.toSeq - span.fromSeq, 0);
+  });
 }
 
 /** Moves an end that lies within the totals outwards to a quarter boundary. */

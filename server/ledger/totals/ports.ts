@@ -45,10 +45,11 @@ export interface CreditTotalsStore {
   rangeOf(fromMs: number, toMs: number): Promise<MovementRange>;
   /**
    * Counts, in the same way, what the ledger has added to these users' entries since they were read, while it holds
-   * their rows, so that nothing is added meanwhile: from then on their batches are counted by the ledger. Returns how
-   * many entries it counted.
+   * their rows, so that nothing is added meanwhile: from then on their batches are counted by the ledger. Stops
+   * between two users when `signal` aborts, and leaves out a user whose row stays held. Returns how many entries it
+   * counted.
    */
-  catchUp(userIds: readonly string[], ms: number): Promise<number>;
+  catchUp(userIds: readonly string[], ms: number, signal: AbortSignal): Promise<number>;
   /**
    * Returns what moved in [fromMs, toMs), from the totals, the movements, and entries that are in neither yet. An end
    * that lies within the totals is moved outwards to a quarter boundary, and returned so; an end beyond them is exact.

@@ -45,13 +45,15 @@ export async function acquireUserLocks(
   const impatient = new Set([...userIds].filter((id) => hasWaitedTooLong(userLocks, id)));
   const keys = [...userIds].filter((id) => !impatient.has(id)).map(lockKey);
   const lease = await locks.acquire(keys, LOCK_TTL_MS).catch(() => allGranted(keys));
-  const granted = new Set(
-    [...userIds].filter((id) => lease.acquired.has(lockKey(id)) || impatient.has(id)),
-  );
+  // They stay impatient until they get their row: a busy instance leaves it free only briefly.
+  const granted = new Set(impatient);
   const nowMs = performance.now();
   for (const id of userIds) {
-    if (granted.has(id)) waits.delete(id);
-    else
+    if (impatient.has(id)) continue;
+    if (lease.acquired.has(lockKey(id))) {
+      granted.add(id);
+      waits.delete(id);
+    } else
       waits.set(id, {
         sinceMs: waits.get(id)?.sinceMs ?? nowMs,
         retryAtMs: nowMs + RETRY_MS * (0.5 + Math.random()),
@@ -60,9 +62,9 @@ export async function acquireUserLocks(
   return { lease, granted };
 }
 
-/** Notes which users of a batch were left out because another transaction holds their rows. */
+/** Notes which of the users that a transaction asked for were left out because another one holds their rows. */
 export function noteRowWaits(
-  { rowWaits }: UserLocks,
+  { waits, rowWaits }: UserLocks,
   userIds: ReadonlySet<string>,
   heldElsewhere: ReadonlySet<string>,
 ): void {
@@ -70,7 +72,8 @@ export function noteRowWaits(
   for (const id of userIds) {
     const before = rowWaits.get(id);
     if (!heldElsewhere.has(id)) {
-      if (before !== undefined) rowWaits.delete(id);
+      waits.delete(id);
+      rowWaits.delete(id);
       continue;
     }
     const doubled = before === undefined ? ROW_RETRY.firstMs : 2 * before.pauseMs;

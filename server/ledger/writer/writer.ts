@@ -60,6 +60,8 @@ interface Item extends Queued {
   readonly deadlineMs: number;
   /** The span that was active when the operation was submitted. */
   readonly span: Span | undefined;
+  /** Whether a COMMIT that was not answered may have applied it. */
+  mayBeApplied: boolean;
   readonly answer: (verdict: Verdict) => void;
 }
 
@@ -130,8 +132,10 @@ function submit(
       operationId: newId(deps.now()),
       deadlineMs: performance.now() + limits.deadlineMs,
       span: deps.tracer?.current(),
+      mayBeApplied: false,
       answer(verdict) {
         inFlight.delete(item);
+        if (item.mayBeApplied && !verdict.ok) void deps.announce([item.userId]);
         if (verdict.ok) resolve(verdict.result);
         else reject(verdict.error);
       },
@@ -192,9 +196,10 @@ async function waitForChange(state: WriterState): Promise<void> {
   });
 }
 
+const usersOf = (items: readonly Item[]) => new Set(items.map(({ userId }) => userId));
+
 async function startBatch(state: WriterState, items: readonly Item[]): Promise<void> {
-  const userIds = new Set(items.map(({ userId }) => userId));
-  const batch: Batch = { items, userIds, startedAtMs: performance.now() };
+  const batch: Batch = { items, userIds: usersOf(items), startedAtMs: performance.now() };
   state.running = [...state.running, batch];
   try {
     await runBatch(state, batch).catch((error: unknown) => failBatch(state, items, error));
@@ -224,7 +229,7 @@ async function lockAndCommit(state: WriterState, { items, userIds }: Batch): Pro
     waiting.filter((item) => !granted.has(item.userId)),
   );
   const leftOut = await commit(state, ready);
-  noteRowWaits(userLocks, userIds, new Set(leftOut.map(({ userId }) => userId)));
+  noteRowWaits(userLocks, usersOf(ready), usersOf(leftOut));
   // All at once, so that each user's operations return in their order.
   requeue(state, leftOut);
   // Not awaited: the next acquire is sent after it on the same connection.
@@ -283,6 +288,7 @@ async function transactWithRetry(
       return await transact(state.deps, items);
     } catch (error) {
       const { kind, cause } = error as TransactionFailed;
+      if (kind === "unknownOutcome") for (const item of items) item.mayBeApplied = true;
       const poisoned = isPoisoned(kind);
       if (poisoned && items.length > 1) {
         logger.warn({ err: cause, operations: items.length }, "a batch failed; splitting it");
@@ -304,7 +310,7 @@ async function transactWithRetry(
 async function commitHalves(state: WriterState, items: readonly Item[]): Promise<readonly Item[]> {
   const middle = Math.ceil(items.length / 2);
   const leftOut = await commit(state, items.slice(0, middle));
-  const userIds = new Set(leftOut.map(({ userId }) => userId));
+  const userIds = usersOf(leftOut);
   const second = items.slice(middle);
   const behind = second.filter(({ userId }) => userIds.has(userId));
   const free = second.filter(({ userId }) => !userIds.has(userId));

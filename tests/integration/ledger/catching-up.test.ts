@@ -1,5 +1,7 @@
 // Shows that users whose entries an older release wrote are counted by the ledger again, however busy they are.
 import { describe, expect, test } from "vitest";
+import { serviceUnavailable } from "../../../server/database/errors.ts";
+import type { Database } from "../../../server/database/ports.ts";
 import { rollCredits } from "../../../server/jobs/roll-ups.ts";
 import { createCreditTotalsStore } from "../../../server/ledger/totals/credit-totals.store.ts";
 import { available } from "../../support/backend.ts";
@@ -38,5 +40,27 @@ describe("the roll-up of credits", () => {
       granted: 100,
       spent: spends,
     });
+  });
+
+  test("leaves a user whose row is held to the next run, and stops between users when aborted", async () => {
+    const { database } = world.backend;
+    const userIds = [await world.createUser(10), await world.createUser(10)];
+    await database.models.user.updateMany({ data: { rolledSeq: 0 } });
+    let refusals = 1;
+    const contended: Database = {
+      ...database,
+      transaction: (work) => {
+        refusals -= 1;
+        if (refusals < 0) return database.transaction(work);
+        const cause = Object.assign(new Error("Lock wait timeout exceeded"), { errno: 1205 });
+        return Promise.reject(serviceUnavailable(cause));
+      },
+    };
+    const store = createCreditTotalsStore(contended);
+    const never = new AbortController().signal;
+    expect(await store.catchUp(userIds, world.clock.now(), AbortSignal.abort())).toBe(0);
+    expect(refusals).toBe(1);
+    expect(await store.catchUp(userIds, world.clock.now(), never)).toBe(1);
+    expect(await store.catchUp(userIds, world.clock.now(), never)).toBe(1);
   });
 });
