@@ -16,6 +16,7 @@ import type { BatchClock } from "./batch-state.ts";
 import {
   internal,
   isPoisoned,
+  refused,
   toCallerError,
   type TransactionFailed,
   unavailable,
@@ -61,6 +62,8 @@ interface Item extends Queued {
   /** The span that was active when the operation was submitted. */
   readonly span: Span | undefined;
   readonly answer: (verdict: Verdict) => void;
+  /** Set once a COMMIT got no answer: the item may have been applied, even if it waits in the queue again. */
+  isOutcomeUnknown?: true;
 }
 
 /** A batch in flight and its users, whose further operations wait until it has ended. */
@@ -118,9 +121,9 @@ function submit(
   operation: LedgerOperation,
 ): Promise<OperationResult | HoldResult> {
   const { deps, limits, queue, inFlight } = state;
-  if (state.closing) return Promise.reject(unavailable("The server is stopping."));
+  if (state.closing) return Promise.reject(refused("The server is stopping."));
   if (queue.size >= limits.queueSize)
-    return Promise.reject(unavailable("Too many credit operations are waiting."));
+    return Promise.reject(refused("Too many credit operations are waiting."));
   return new Promise((resolve, reject) => {
     state.arrivals += 1;
     const item: Item = {
@@ -219,10 +222,8 @@ async function lockAndCommit(state: WriterState, { items, userIds }: Batch): Pro
   // Leave out operations that timed out meanwhile: their callers were refused, and nothing has been applied yet.
   const waiting = items.filter((item) => inFlight.has(item));
   const ready = waiting.filter((item) => granted.has(item.userId));
-  requeue(
-    state,
-    waiting.filter((item) => !granted.has(item.userId)),
-  );
+  const locked = waiting.filter((item) => !granted.has(item.userId));
+  requeue(state, locked);
   const leftOut = await commit(state, ready);
   noteRowWaits(userLocks, userIds, new Set(leftOut.map(({ userId }) => userId)));
   // All at once, so that each user's operations return in their order.
@@ -283,6 +284,7 @@ async function transactWithRetry(
       return await transact(state.deps, items);
     } catch (error) {
       const { kind, cause } = error as TransactionFailed;
+      if (kind === "unknownOutcome") for (const item of items) item.isOutcomeUnknown = true;
       const poisoned = isPoisoned(kind);
       if (poisoned && items.length > 1) {
         logger.warn({ err: cause, operations: items.length }, "a batch failed; splitting it");
@@ -330,7 +332,10 @@ function rejectOverdue({ queue, inFlight, userLocks }: WriterState): void {
   const nowMs = performance.now();
   const overdue = queue.remove((item) => item.deadlineMs <= nowMs);
   for (const item of inFlight) if (item.deadlineMs <= nowMs) overdue.push(item);
-  for (const item of overdue) item.answer({ ok: false, error: unavailable("This took too long.") });
+  for (const item of overdue) {
+    const reject = inFlight.has(item) || item.isOutcomeUnknown ? unavailable : refused;
+    item.answer({ ok: false, error: reject("This took too long.") });
+  }
   pruneWaits(userLocks, nowMs);
 }
 
