@@ -1,5 +1,6 @@
 // Stops a run on any instance, and ends the runs of producers that died.
 import { setTimeout as sleep } from "node:timers/promises";
+import { classifyDatabaseError } from "../database/errors.ts";
 import type { PubSub } from "../kv/ports.ts";
 import { AppError, isAppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
@@ -80,14 +81,18 @@ export async function endAbandonedRuns(deps: StopDeps, signal: AbortSignal): Pro
     // Only once: leases listed in later rounds had expired by then, too, or expired while the database was available.
     if (round === 1 && runs.some(isElsewhere)) await awaitRevivals(deps, signal);
     let ended = 0;
+    // Their rows are locked: each further run of theirs would wait for the lock as long.
+    const lockedUserIds = new Set<string>();
     for (const run of runs.filter(isElsewhere)) {
       if (signal.aborted) return total;
+      if (lockedUserIds.has(run.userId)) continue;
       try {
         if (await endAbandoned(deps, run)) ended += 1;
       } catch (error) {
         deps.logger.warn({ err: error, runId: run.id }, "an abandoned run could not be ended yet");
+        if (classifyDatabaseError(error) === "conflict") lockedUserIds.add(run.userId);
         // The database may have been away once more, and every lease expired meanwhile.
-        if (isAppError(error, "SERVICE_UNAVAILABLE")) await awaitRevivals(deps, signal);
+        else if (isAppError(error, "SERVICE_UNAVAILABLE")) await awaitRevivals(deps, signal);
       }
     }
     total += ended;

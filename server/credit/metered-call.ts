@@ -5,6 +5,7 @@ import type { Feature } from "../../shared/src/features.ts";
 import { isAppError } from "../lib/errors.ts";
 import { scopedKey } from "../ledger/idempotency-key.ts";
 import type { Ledger, ReserveOperation } from "../ledger/ports.ts";
+import { isRefused } from "../ledger/writer/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { CallEnd, MeteredCall } from "./credit.types.ts";
 import type { Charging } from "./ports.ts";
@@ -15,6 +16,8 @@ const HOLD_SECONDS = 900;
 /** The call is aborted a while before its hold expires, so that it can still be charged. */
 const DEADLINE_MS = (HOLD_SECONDS - 30) * 1000;
 const SETTLE_PAUSES_MS = [100, 500, 2_000];
+/** Before a reserve is undone: the ledger has just been unavailable. Shorter than the client's pause before its retry. */
+const UNDO_PAUSE_MS = 500;
 
 /** Dependencies of metered calls. */
 export interface MeteredCallDeps extends Charging {
@@ -91,7 +94,8 @@ async function holdPrice(deps: MeteredCallDeps, { userId, feature }: CallRequest
     const { holdId } = await deps.withPackageSuggestion(() => deps.ledger.submit(reserve));
     return { holdId, priceCredits };
   } catch (error) {
-    if (isAppError(error, "SERVICE_UNAVAILABLE")) void undoReserve(deps, reserve);
+    if (isAppError(error, "SERVICE_UNAVAILABLE") && !isRefused(error))
+      void undoReserve(deps, reserve);
     throw error;
   }
 }
@@ -102,6 +106,7 @@ async function undoReserve(
   reserve: ReserveOperation,
 ): Promise<void> {
   try {
+    await sleep(UNDO_PAUSE_MS);
     await whileUnavailable(async () => {
       const { holdId } = await ledger.submit(reserve);
       await ledger.submit({ kind: "release", userId: reserve.userId, holdId });

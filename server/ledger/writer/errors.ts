@@ -32,6 +32,20 @@ export function unavailable(message: string, cause?: unknown): AppError {
   );
 }
 
+const refusals = new WeakSet<Error>();
+
+/** Returns SERVICE_UNAVAILABLE for an operation of which no attempt can have reached COMMIT. */
+export function refused(message: string): AppError {
+  const error = unavailable(message);
+  refusals.add(error);
+  return error;
+}
+
+/** Whether the writer refused the operation without any effect. Other SERVICE_UNAVAILABLE errors may hide one. */
+export function isRefused(error: Error): boolean {
+  return refusals.has(error);
+}
+
 /** Returns INTERNAL, for a bug. The cause goes to the log, never to the caller. */
 export function internal(cause: unknown): AppError {
   return AppError.of("INTERNAL", "Credit operation failed", undefined, cause);

@@ -16,6 +16,7 @@ import type { BatchClock } from "./batch-state.ts";
 import {
   internal,
   isPoisoned,
+  refused,
   toCallerError,
   type TransactionFailed,
   unavailable,
@@ -120,9 +121,9 @@ function submit(
   operation: LedgerOperation,
 ): Promise<OperationResult | HoldResult> {
   const { deps, limits, queue, inFlight } = state;
-  if (state.closing) return Promise.reject(unavailable("The server is stopping."));
+  if (state.closing) return Promise.reject(refused("The server is stopping."));
   if (queue.size >= limits.queueSize)
-    return Promise.reject(unavailable("Too many credit operations are waiting."));
+    return Promise.reject(refused("Too many credit operations are waiting."));
   return new Promise((resolve, reject) => {
     state.arrivals += 1;
     const item: Item = {
@@ -224,10 +225,8 @@ async function lockAndCommit(state: WriterState, { items, userIds }: Batch): Pro
   // Leave out operations that timed out meanwhile: their callers were refused, and nothing has been applied yet.
   const waiting = items.filter((item) => inFlight.has(item));
   const ready = waiting.filter((item) => granted.has(item.userId));
-  requeue(
-    state,
-    waiting.filter((item) => !granted.has(item.userId)),
-  );
+  const locked = waiting.filter((item) => !granted.has(item.userId));
+  requeue(state, locked);
   const leftOut = await commit(state, ready);
   noteRowWaits(userLocks, usersOf(ready), usersOf(leftOut));
   // All at once, so that each user's operations return in their order.
@@ -243,10 +242,8 @@ function requeue({ queue, inFlight }: WriterState, items: readonly Item[]): void
   queue.putBack(waiting);
 }
 
-// 4 · One transaction: transact.ts.
-
-// 5 · Committed: drop the cached balances, then resolve the callers, while the loop continues with the next batch.
-// Returns the operations that were left out.
+// 4 · One transaction (transact.ts), then drop the cached balances and resolve the callers, while the loop continues with
+// the next batch. Returns the operations that were left out.
 async function commit(state: WriterState, items: readonly Item[]): Promise<readonly Item[]> {
   if (items.length === 0) return [];
   const startedAt = performance.now();
@@ -336,7 +333,10 @@ function rejectOverdue({ queue, inFlight, userLocks }: WriterState): void {
   const nowMs = performance.now();
   const overdue = queue.remove((item) => item.deadlineMs <= nowMs);
   for (const item of inFlight) if (item.deadlineMs <= nowMs) overdue.push(item);
-  for (const item of overdue) item.answer({ ok: false, error: unavailable("This took too long.") });
+  for (const item of overdue) {
+    const reject = inFlight.has(item) || item.mayBeApplied ? unavailable : refused;
+    item.answer({ ok: false, error: reject("This took too long.") });
+  }
   pruneWaits(userLocks, nowMs);
 }
 

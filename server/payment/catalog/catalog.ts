@@ -144,8 +144,10 @@ async function getPrice(
   currency?: string,
 ): Promise<StripePrice> {
   const known = knownPrices.get(priceId);
-  // Currencies may be added to a price at any time.
-  if (known !== undefined && (currency === undefined || known.amounts.has(currency))) return known;
+  // Other currencies may be added to a price at any time. Its own has no amount if a unit has no single whole one.
+  const isKnown =
+    currency === undefined || currency === known?.currency || known?.amounts.has(currency);
+  if (known !== undefined && isKnown) return known;
   const price = await stripe.getPrice(priceId);
   // Not cached yet: it may be labelled at any time, e.g. by `stripe:sync`.
   if (price.offerId === null || price.credits === null) return price;

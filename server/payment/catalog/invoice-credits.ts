@@ -9,7 +9,7 @@ import {
 /** One line of a paid invoice, with what its price stands for. Money in minor units, negative when given back. */
 export interface PaidLine {
   readonly amount: number;
-  /** What the price costs for a whole interval. */
+  /** What the price costs for a whole interval; 0 if it is free or states no amount, so that each unit gives the whole. */
   readonly unitAmount: number;
   readonly interval: BillingInterval;
   /** Credits the plan gives per month. */
@@ -53,8 +53,8 @@ export function totalCredits(lines: readonly PaidLine[]): number {
 }
 
 /**
- * All the credits of a line: the plan's credits for the whole interval, times the line's share of the price. What costs
- * nothing has no share: each unit gives the whole.
+ * All the credits of a line: the plan's credits for the whole interval, times the line's share of the price. Without a
+ * price there is no share: each unit gives the whole.
  */
 function lineCredits(line: PaidLine): Fraction {
   const months = line.interval === "year" ? 12n : 1n;

@@ -26,7 +26,7 @@ export async function readPaidLines(
     const priced = priceId === null ? null : await catalog.findPricedPlan(priceId, currency);
     if (priced === null) continue;
     const { plan, price } = priced;
-    const unitAmount = price.amounts.get(currency) ?? wholeAmount(line);
+    const unitAmount = price.amounts.get(currency) ?? (isWhole(line) ? 0 : null);
     if (unitAmount === null) {
       onSkipped(line);
       continue;
@@ -46,7 +46,7 @@ export async function readPaidLines(
   return lines;
 }
 
-/** The amount a price does not state, derived from a line that is not prorated: it covers a whole interval. */
-function wholeAmount({ amount, quantity, proration }: StripeInvoiceLine): number | null {
-  return proration || amount <= 0 ? null : Math.ceil(amount / quantity);
+/** Whether a line covers a whole interval, so that, as for a free price, no amount is needed to know its share. */
+function isWhole({ amount, proration }: StripeInvoiceLine): boolean {
+  return !proration && amount > 0;
 }

@@ -104,3 +104,30 @@ test("a price in tiers gives a whole interval's credits for each unit, and nothi
   expect(await creditsFor(0, false)).toBe(0);
   expect(leftOut).toEqual([700, 0]);
 });
+
+test.each([
+  ["an amount that does not divide by its units", "month", 3, 1_000, [1_500]],
+  ["units of half a cent", "month", 100, 50, [50_000]],
+  ["a year of units of half a cent", "year", 2, 1, Array.from({ length: 12 }, () => 1_000)],
+] as const)(
+  "a price without a whole amount gives every unit the plan's credits: %s",
+  async (...row) => {
+    const [, interval, quantity, amount, credits] = row;
+    const { plan, price } = pricedPlan("odd", 500, 999);
+    const findPricedPlan = async () => ({
+      plan,
+      price: { ...price, interval, unitAmount: null, amounts: new Map() },
+    });
+    const periodEnd = interval === "month" ? end : new Date("2028-01-10T12:00:00Z");
+    const line = {
+      priceId: "odd",
+      amount,
+      quantity,
+      proration: false,
+      periodStart: start,
+      periodEnd,
+    };
+    const paid = await readPaidLines({ findPricedPlan }, { currency: "usd", lines: [line] });
+    expect(scheduleGrants(paid, start).map((grant) => grant.credits)).toEqual(credits);
+  },
+);
