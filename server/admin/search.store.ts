@@ -32,7 +32,7 @@ const MAX_SCANNED = 200_000;
 export async function searchUsers(database: Database, search: Search): Promise<Found> {
   const found: TimePlace[] = [];
   let place = search.place;
-  for (let lookedAt = 0; lookedAt < MAX_SCANNED; lookedAt += WINDOW[database.dialect]) {
+  for (let scanned = 0; scanned < MAX_SCANNED; scanned += WINDOW[database.dialect]) {
     const end = await windowEnd(database, search.role, place);
     // One more than requested, because a cursor is returned only if another user follows.
     const wanted = search.limit + 1 - found.length;

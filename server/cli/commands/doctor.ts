@@ -22,7 +22,7 @@ function readArguments() {
 const CONCURRENCY = 2;
 
 /** Says in words what was checked. */
-function lookedAt({ users, provenNow, provenEarlier, since }: AuditReport): string {
+function describeCoverage({ users, provenNow, provenEarlier, since }: AuditReport): string {
   const all = `${users} users, ${provenNow} entries`;
   if (since === null) return `${all}, all of them read`;
   return `${all} read now; ${provenEarlier} entries counted that were proven earlier, the oldest of those proofs from ${since.toISOString()} (-- --full reads them again)`;
@@ -53,8 +53,8 @@ await runOnBackend(async ({ database, stats }) => {
   const more = isCut ? " and perhaps more, which the next run shows once these are mended" : "";
   process.stdout.write(
     violations.length === 0
-      ? `The ledger is sound: ${lookedAt(report)}; ${seconds} s.\n`
-      : `${violations.length} violations${more}; ${lookedAt(report)}; ${seconds} s.\n`,
+      ? `The ledger is sound: ${describeCoverage(report)}; ${seconds} s.\n`
+      : `${violations.length} violations${more}; ${describeCoverage(report)}; ${seconds} s.\n`,
   );
   return violations.length === 0;
 });

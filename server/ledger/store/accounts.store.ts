@@ -35,7 +35,7 @@ import { forRows, LEDGER_SQL } from "./sql.ts";
 export async function loadBatch(
   session: SqlSession,
   operations: readonly LedgerOperation[],
-  onHeld: "wait" | "onSkipped",
+  onHeld: "wait" | "skip",
 ): Promise<LoadedBatch> {
   const sql = LEDGER_SQL[session.dialect];
   const { userIds, keys, grantKeys, holdIds } = referencesOf(operations);

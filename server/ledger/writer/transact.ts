@@ -36,7 +36,7 @@ export async function transact<Item extends Submitted>(
   try {
     return await deps.database.rawTransaction(async (session) => {
       const operations = items.map((item) => item.operation);
-      const loaded = await loadBatch(session, operations, "onSkipped");
+      const loaded = await loadBatch(session, operations, "skip");
       const isLeftOut = ({ userId }: Item) => loaded.heldElsewhere.has(userId);
       const applied = items.filter((item) => !isLeftOut(item));
       const batch = createBatchState(loaded, deps);
