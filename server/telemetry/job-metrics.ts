@@ -5,7 +5,7 @@ import type { JobRun, JobRunner } from "../jobs/runner.ts";
 
 /** Registers the metrics of jobs. Their label is not `job`, because Prometheus itself sets that one. */
 export function measureJobs(registry: Registry, jobStatuses: JobRunner["jobStatuses"]) {
-  registerStandings(registry, jobStatuses);
+  registerJobStatuses(registry, jobStatuses);
   const runs = new Counter({
     name: "job_runs_total",
     help: "Runs of jobs on this instance, by job and outcome.",
@@ -49,7 +49,7 @@ export function measureJobs(registry: Registry, jobStatuses: JobRunner["jobStatu
 }
 
 /** Registers what the database knows about each job. While it cannot be read, the gauges keep their last values. */
-function registerStandings(registry: Registry, jobStatuses: JobRunner["jobStatuses"]): void {
+function registerJobStatuses(registry: Registry, jobStatuses: JobRunner["jobStatuses"]): void {
   // Both gauges are collected simultaneously, so they share one read.
   const jobs = memoize(0, () => jobStatuses().catch(() => []));
   new Gauge({

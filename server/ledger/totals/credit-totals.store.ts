@@ -39,6 +39,7 @@ function statements(dialect: Database["dialect"]) {
   const add = isMysql
     ? "ON DUPLICATE KEY UPDATE given = credit_totals.given + VALUES(given), taken = credit_totals.taken + VALUES(taken)"
     : "ON CONFLICT (quarter, type) DO UPDATE SET given = given + excluded.given, taken = taken + excluded.taken";
+  // Opens the derived table that the two statements below close, one of them after a third part.
   const counted = `(
         SELECT ${COUNTED} FROM credit_totals WHERE quarter >= ? AND quarter < ?
         UNION ALL

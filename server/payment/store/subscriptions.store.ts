@@ -30,7 +30,7 @@ export function subscriptionTable({ subscription: rows }: PrismaModels): Subscri
         orderBy: { id: "asc" },
         take,
       }),
-    turnCursor: (turn) => readStartOfTurn(rows, turn),
+    turnCursor: (turn) => readTurnCursor(rows, turn),
     dueForGrant: (dueAt, { after, take }) =>
       rows.findMany({
         where: { nextGrantAt: { lte: dueAt }, liveKey: { not: null }, id: { gt: after } },
@@ -64,7 +64,7 @@ export function subscriptionTable({ subscription: rows }: PrismaModels): Subscri
 /** Each multiple, modulo 1, falls into the widest gap left by the earlier ones (a golden-ratio sequence). */
 const GOLDEN_RATIO = 0.618_033_988_749_894_9;
 
-async function readStartOfTurn(rows: PrismaModels["subscription"], turn: number): Promise<string> {
+async function readTurnCursor(rows: PrismaModels["subscription"], turn: number): Promise<string> {
   const where = { liveKey: { not: null } };
   const before = Math.floor(((turn * GOLDEN_RATIO) % 1) * (await rows.count({ where })));
   if (before === 0) return "";
